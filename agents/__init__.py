@@ -1,0 +1,1 @@
+"""Agents that learn or plan inside the dream and act in reality."""

@@ -1,0 +1,150 @@
+"""From a folder of experience to a world: fit the model, then freeze what a world carries."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from srvp_world.checkpoint import StartClips, World
+from srvp_world.config import ModelConfig, TrainConfig
+from srvp_world.data.dataset import Dataset
+from srvp_world.data.windows import WindowSampler
+from srvp_world.envs.starts import StartPool, clips_of, watch_clips
+from srvp_world.errors import DataError
+from srvp_world.model.srvp import SRVP
+from srvp_world.train.fit import FitResult, fit
+from srvp_world.world import Batch
+
+VALIDATION_FRACTION = 0.05
+VALIDATION_BATCHES = 2
+
+
+class LearntWorld(NamedTuple):
+    """A world, and what it was made of.
+
+    Attributes:
+        world: Ready to save and to dream; its start clips are a sample of the data's episodes.
+        pool: States at every frame of up to `pool_episodes` episodes, more than the world carries.
+        fit: How the fit went.
+        held_out: Episodes that were not trained on.
+    """
+
+    world: World
+    pool: StartPool
+    fit: FitResult
+    held_out: Dataset
+
+
+def learn_world(
+    data: Dataset,
+    model: ModelConfig,
+    train: TrainConfig,
+    run: Path,
+    *,
+    start_episodes: int = 4,
+    pool_episodes: int = 100,
+    resume: bool = False,
+    progress: bool = True,
+    device: torch.device | str = "cpu",
+) -> LearntWorld:
+    """Fit a model to a data set and make a world of it.
+
+    Frame size, channels, actions, heads and vector follow the data, whatever `model` says.
+
+    Args:
+        data: Episodes, or clips of video.
+        model: Shape of the network.
+        train: How to fit.
+        run: Folder for logs and checkpoints.
+        start_episodes: Episodes that the world carries as start clips.
+        pool_episodes: Episodes whose states calibrate the features and make the pool.
+        resume: Whether to go on from the run folder's last checkpoint.
+        progress: Whether to show a bar.
+        device: Where to fit.
+    """
+    config = fit_to_data(model, data)
+    network = SRVP(config, seed=train.seed)
+    freeze_statistics(network, data)
+    training, held_out = data.split(VALIDATION_FRACTION, train.seed)
+    network.to(device)
+    sampler = _sampler(training, config, train, train.seed)
+    result = fit(
+        network,
+        sampler.batch,
+        train,
+        run,
+        validation=_validation(held_out, config, train),
+        context=max(config.content_frames, train.window // 4),
+        resume=resume,
+        progress=progress,
+    )
+    network.eval().requires_grad_(False)
+    clips = _clips(training, pool_episodes, config, train.seed)
+    pool = watch_clips(network, clips)
+    features = network.features(pool.states)
+    network.feature_normaliser.freeze(features.mean(0), features.std(0))
+    carried = _clips(training, start_episodes, config, train.seed)
+    info = data.info
+    world = World(
+        model=network,
+        starts=carried,
+        pixels=info.pixels,
+        episode_length=round(data.mean_length) if info.action else None,
+    )
+    return LearntWorld(world, pool, result, held_out)
+
+
+def fit_to_data(model: ModelConfig, data: Dataset) -> ModelConfig:
+    """Let frames, actions, heads and vector of a configuration follow a data set."""
+    info = data.info
+    return replace(
+        model,
+        frame_size=info.frame_size,
+        channels=info.channels,
+        action=info.action,
+        vector_dim=info.vector_dim,
+        reward=info.rewards,
+        continuation=info.action is not None,
+    )
+
+
+def freeze_statistics(network: SRVP, data: Dataset) -> None:
+    """Set the normalisers of rewards and vectors from a data set."""
+    if data.info.rewards:
+        mean, std = data.reward_statistics()
+        network.reward_normaliser.freeze(torch.tensor([mean]), torch.tensor([std]))
+    if data.info.vector_dim:
+        means, stds = data.vector_statistics()
+        network.vector_normaliser.freeze(torch.from_numpy(means), torch.from_numpy(stds))
+
+
+def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig, seed: int) -> WindowSampler:
+    return WindowSampler(
+        data,
+        batch_size=train.batch_size,
+        window=train.window,
+        episode_start_fraction=train.episode_start_fraction,
+        min_frames=config.content_frames,
+        seed=seed,
+    )
+
+
+def _validation(held_out: Dataset, config: ModelConfig, train: TrainConfig) -> Sequence[Batch]:
+    """Draw the batches that every validation sees; none without held-out episodes."""
+    if not len(held_out):
+        return ()
+    sampler = _sampler(held_out, config, train, train.seed)
+    return [sampler.batch(i) for i in range(VALIDATION_BATCHES)]
+
+
+def _clips(data: Dataset, count: int, config: ModelConfig, seed: int) -> StartClips:
+    """Choose whole episodes at random, or clips of k frames of video."""
+    wholes = [i for i, record in enumerate(data.records) if record.part == 0]
+    chosen = np.random.default_rng(seed).permutation(wholes)[:count]
+    if not len(chosen):
+        raise DataError(f"{data.folder} holds no beginning of an episode: record one")
+    stop = None if data.info.action else config.content_frames
+    return clips_of([data.read(int(i), 0, stop) for i in chosen])

@@ -1,0 +1,185 @@
+"""Real environments seen as pixels: render, crop, grey or colour, resize, repeat the action."""
+
+import os
+import sys
+import warnings
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from einops import rearrange
+from gymnasium.error import DependencyNotInstalled, DeprecatedEnv, Error, UnregisteredEnv
+from PIL import Image
+
+from srvp_world.config import PixelConfig
+from srvp_world.errors import ConfigError, SpaceError, UnknownNameError, did_you_mean
+
+AnyEnv = gym.Env[Any, Any]
+
+
+class PixelObservation(gym.Wrapper[np.ndarray, Any, Any, Any]):
+    """Show an env as frames (h, w, c) uint8 instead of its own observations.
+
+    An action is repeated `action_repeat` times or until the episode ends; its rewards are summed,
+    and only the last of the images is rendered. `info["real_steps"]` tells how many steps of the
+    env that took. Time limits of the wrapped env go on counting real steps.
+    """
+
+    def __init__(self, env: AnyEnv, config: PixelConfig) -> None:
+        """Show `env`, made with render mode `rgb_array`, as the configuration says."""
+        super().__init__(env)
+        self.config = config
+        size = config.frame_size
+        self.observation_space = gym.spaces.Box(0, 255, (size, size, config.channels), np.uint8)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode and show its first frame."""
+        _, info = self.env.reset(seed=seed, options=options)
+        return self.frame(), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take one decision: up to `action_repeat` real steps."""
+        total, terminated, truncated, steps = 0.0, False, False, 0
+        info: dict[str, Any] = {}
+        while steps < self.config.action_repeat and not (terminated or truncated):
+            _, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            steps += 1
+        return self.frame(), total, bool(terminated), bool(truncated), {**info, "real_steps": steps}
+
+    def frame(self) -> np.ndarray:
+        """Render what the env looks like now, as the policy and the model see it.
+
+        Raises:
+            SpaceError: If the env renders anything but a colour image.
+            ConfigError: If the crop does not lie inside the image.
+        """
+        image = self.env.render()
+        if not (
+            isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
+        ):
+            raise SpaceError(
+                f"{self.config.env_id} renders {_describe(image)} instead of a uint8 image "
+                "(h, w, 3): give an env whose render_mode 'rgb_array' works"
+            )
+        # Grey first: one channel is resized instead of three, which halves the time of the rest.
+        picture = Image.fromarray(self._crop(image))
+        if self.config.channels == 1:
+            picture = picture.convert("L")
+        size = self.config.frame_size
+        small = np.array(picture.resize((size, size), Image.Resampling.BOX))  # ours, so writable
+        return rearrange(small, "h w -> h w 1") if small.ndim == 2 else small
+
+    def _crop(self, image: np.ndarray) -> np.ndarray:
+        if self.config.crop is None:
+            return image
+        top, left, height, width = self.config.crop
+        rows, columns = image.shape[:2]
+        inside = 0 <= top < top + height <= rows and 0 <= left < left + width <= columns
+        if not inside:
+            raise ConfigError(
+                f"crop {self.config.crop} (top, left, height, width) does not lie inside the "
+                f"{rows} x {columns} image of {self.config.env_id}: choose a smaller one"
+            )
+        return image[top : top + height, left : left + width]
+
+
+def make_pixel_env(config: PixelConfig) -> PixelObservation:
+    """Build the env that a configuration describes, and make sure that it can be seen.
+
+    An env of a package that does not register itself is found as `module:Name-v0`.
+
+    >>> env = make_pixel_env(PixelConfig(env_id="Pendulum-v1", action_repeat=2))
+    >>> frame, info = env.reset(seed=0)  # (64, 64, 1) uint8
+
+    Raises:
+        UnknownNameError: If no such env is registered.
+        ConfigError: If the env does not take its `env_kwargs`, misses a package, or is smaller than
+            the crop.
+        SpaceError: If the env cannot render images.
+    """
+    _prepare_display()
+    try:
+        env = PixelObservation(_make(config), config)
+        try:
+            env.reset(
+                seed=0
+            )  # renders once, so that every mistake shows before anything is written
+        except BaseException:
+            env.close()
+            raise
+    except (DependencyNotInstalled, ImportError) as error:
+        raise ConfigError(_missing_package(config.env_id, error)) from error
+    return env
+
+
+def _make(config: PixelConfig) -> AnyEnv:
+    """Make the env itself, with the errors of its constructor in one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*not in the possible render_modes.*")
+            env: AnyEnv = gym.make(
+                config.env_id,
+                render_mode="rgb_array",
+                disable_env_checker=True,
+                **config.env_kwargs,
+            )
+    except (UnregisteredEnv, DeprecatedEnv) as error:
+        raise _unknown(config.env_id) from error
+    except DependencyNotInstalled:
+        raise
+    except Error as error:  # for instance an id that is not of the form Name-v0
+        raise ConfigError(f"{config.env_id!r} cannot be made: {_one_line(error)}") from error
+    except TypeError as error:
+        if not config.env_kwargs or "unexpected keyword argument 'render_mode'" in str(error):
+            raise SpaceError(_not_renderable(config.env_id, "it takes no render_mode")) from error
+        reason = _one_line(error)
+        raise ConfigError(
+            f"{config.env_id} does not take env_kwargs {config.env_kwargs}: {reason}"
+        ) from error
+    modes = env.metadata.get("render_modes") or []
+    if "rgb_array" not in modes:
+        env.close()
+        raise SpaceError(_not_renderable(config.env_id, f"its render modes are {list(modes)}"))
+    return env
+
+
+def _unknown(env_id: str) -> UnknownNameError:
+    hint = did_you_mean(env_id, gym.registry)
+    if not hint.startswith("did you mean"):
+        hint = "name envs of other packages 'module:Name-v0', for instance 'ale_py:ALE/Pong-v5'"
+    return UnknownNameError(f"no environment '{env_id}': {hint}")
+
+
+def _not_renderable(env_id: str, reason: str) -> str:
+    return f"{env_id} cannot render images, {reason}: give an env with render_mode 'rgb_array'"
+
+
+def _missing_package(env_id: str, error: Exception) -> str:
+    """Name the missing package and the line that installs it."""
+    reason = _one_line(error)
+    if "pip install" in reason:
+        return f"{env_id} misses a package: {reason}"
+    cause = error.__cause__ or error  # gymnasium names the module that an id begins with in a cause
+    package = getattr(cause, "name", None) or "gymnasium[all]"
+    return f"{env_id} misses a package ({reason}): pip install '{package}'"
+
+
+def _prepare_display() -> None:
+    """Let pygame draw off screen where there is no screen, and without its greeting."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform.startswith("linux") and not screen:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+def _describe(image: Any) -> str:
+    if isinstance(image, np.ndarray):
+        return f"{image.dtype} {image.shape}"
+    return "nothing" if image is None else type(image).__name__
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

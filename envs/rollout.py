@@ -1,0 +1,124 @@
+"""One episode in a real environment: play it, and pass on what happens."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from srvp_world.data.episodes import Ending
+from srvp_world.envs.pixels import PixelObservation
+from srvp_world.envs.policies import Policy
+from srvp_world.errors import DataError
+from srvp_world.spaces import ActionSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeResult:
+    """How an episode went.
+
+    Attributes:
+        seed: Of the env's reset and of the policy.
+        episode_return: Sum of the rewards.
+        decisions: Actions taken.
+        real_steps: Steps of the env, up to `action_repeat` for each decision.
+        ending: How it ended; `unfinished` where the budget did not last.
+        frames: (decisions + 1, h, w, c) as the policy saw them, where they were asked for.
+    """
+
+    seed: int
+    episode_return: float
+    decisions: int
+    real_steps: int
+    ending: Ending
+    frames: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+
+class Recorder(Protocol):
+    """Takes an episode while it runs, as `EpisodeWriter` does."""
+
+    def start(self, frame: np.ndarray) -> None:
+        """Take the first frame."""
+        ...
+
+    def add(self, action: Any, reward: float, frame: np.ndarray) -> None:
+        """Take an action, and the reward and frame that it led to."""
+        ...
+
+    def finish(self, ending: Ending) -> Any:
+        """Take how it ended."""
+        ...
+
+
+def run_episode(
+    env: PixelObservation,
+    policy: Policy,
+    seed: int,
+    writer: Recorder | None = None,
+    max_real_steps: int | None = None,
+) -> EpisodeResult:
+    """Play an episode, and give what happens to a writer if there is one.
+
+    A decision that could exceed `max_real_steps` is not begun; the episode is `unfinished` then.
+
+    Raises:
+        SpaceError: If the policy leaves the action space.
+        DataError: If the env gives a reward that is NaN or infinite.
+    """
+    spec = ActionSpec.from_space(env.action_space)
+    limit = math.inf if max_real_steps is None else max_real_steps
+    frame, _ = env.reset(seed=seed)
+    policy.reset(seed)
+    if writer is not None:
+        writer.start(frame)
+    total, decisions, steps, ending = 0.0, 0, 0, Ending.UNFINISHED
+    while ending == Ending.UNFINISHED and steps + env.config.action_repeat <= limit:
+        action = policy.act(frame)
+        spec.check(np.asarray(action)[None], "the policy's actions")
+        frame, reward, terminated, truncated, info = env.step(action)
+        steps += info["real_steps"]
+        reward = _finite(float(reward), env, seed, steps)
+        total += reward
+        decisions += 1
+        if writer is not None:
+            writer.add(action, reward, frame)
+        if terminated or truncated:
+            ending = Ending.TERMINATED if terminated else Ending.TRUNCATED
+    if writer is not None:
+        writer.finish(ending)
+    return EpisodeResult(
+        seed=seed, episode_return=total, decisions=decisions, real_steps=steps, ending=ending
+    )
+
+
+class FrameRecorder:
+    """Keeps the frames of an episode in memory."""
+
+    def __init__(self) -> None:
+        """Begin without frames."""
+        self._frames: list[np.ndarray] = []
+
+    @property
+    def frames(self) -> np.ndarray:
+        """(t, h, w, c) uint8: all frames so far."""
+        return np.stack(self._frames)
+
+    def start(self, frame: np.ndarray) -> None:
+        """Take the first frame."""
+        self._frames = [frame]
+
+    def add(self, action: Any, reward: float, frame: np.ndarray) -> None:
+        """Take the next frame; action and reward do not matter."""
+        self._frames.append(frame)
+
+    def finish(self, ending: Ending) -> None:
+        """Nothing is left to do."""
+
+
+def _finite(reward: float, env: PixelObservation, seed: int, steps: int) -> float:
+    if not math.isfinite(reward):
+        raise DataError(
+            f"{env.config.env_id} gave the reward {reward} at step {steps} of the episode "
+            f"with seed {seed}: repair the env, or wrap it so that its rewards are finite"
+        )
+    return reward

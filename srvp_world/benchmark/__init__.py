@@ -1,0 +1,1 @@
+"""Protocols, published numbers and the tables that compare ours with them."""

@@ -1,0 +1,238 @@
+"""Configurations: frozen, keyword-only dataclasses that check themselves and round-trip through JSON."""
+
+import dataclasses
+import types
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from srvp_world.errors import ConfigError, did_you_mean
+from srvp_world.spaces import ActionSpec
+
+FRAME_SIZES = (32, 64, 128)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What training maximises: the ELBO of the paper (section 3.3) and the likelihoods of the heads.
+
+    Attributes:
+        observation_std: Standard deviation of the Gaussian likelihood of a pixel.
+        beta_y: Weight of KL(q(y_1) || p(y_1)).
+        beta_z: Weight of the KL of the innovations.
+        residual_weight: Weight of the (not squared) L2 norms of the Euler residuals.
+        reward_std: Standard deviation of the likelihood of a reward, after division by the rewards' own.
+        continuation_weight: Weight of the log-likelihood of going on.
+        vector_std: Standard deviation of the likelihood of a normalised vector.
+    """
+
+    observation_std: float = 1.0
+    beta_y: float = 1.0
+    beta_z: float = 1.0
+    residual_weight: float = 1.0
+    reward_std: float = 0.1
+    continuation_weight: float = 1.0
+    vector_std: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse scales that are not positive and negative weights."""
+        for name in ("observation_std", "reward_std", "vector_std"):
+            _require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("beta_y", "beta_z", "residual_weight", "continuation_weight"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of an SRVP network.
+
+    Attributes:
+        architecture: `dcgan` or `vgg` encoder and decoder.
+        frame_size: Height and width of a frame: 32, 64 or 128.
+        channels: 1 (grey) or 3 (colour).
+        filters: Filters of the first convolution; deeper ones have up to eight times as many.
+        skips: Whether the decoder also sees the encoder's maps of one frame.
+        code_dim: Size of the code h of a frame.
+        state_dim: Size of the state y.
+        innovation_dim: Size of the innovation z.
+        content_frames: How many frames q(y_1) and the content w are inferred from (k).
+        inference_hidden: Width of the inference networks, and size of w.
+        inference_layers: Linear layers of q(y_1).
+        dynamics_hidden: Width of the prior, of f and of the heads.
+        dynamics_layers: Linear layers of the prior and of f.
+        substeps: Euler steps per frame in training.
+        dynamics_gain: Gain of the orthogonal initialisation of f.
+        action: The actions that the world takes, or None for video.
+        vector_dim: Size of the proprioceptive vector beside the frames; 0 for none.
+        reward: Whether there is a reward head.
+        continuation: Whether there is a continuation head.
+        content_in_dynamics: Whether prior, f and heads also see w, where static goals live.
+        content_in_features: Whether policies see w beside y.
+        objective: The training objective.
+    """
+
+    architecture: Literal["dcgan", "vgg"] = "dcgan"
+    frame_size: int = 64
+    channels: int = 1
+    filters: int = 64
+    skips: bool = False
+    code_dim: int = 128
+    state_dim: int = 20
+    innovation_dim: int = 20
+    content_frames: int = 5
+    inference_hidden: int = 256
+    inference_layers: int = 3
+    dynamics_hidden: int = 512
+    dynamics_layers: int = 4
+    substeps: int = 1
+    dynamics_gain: float = 1.41
+    action: ActionSpec | None = None
+    vector_dim: int = 0
+    reward: bool = False
+    continuation: bool = False
+    content_in_dynamics: bool = False
+    content_in_features: bool = False
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be built from."""
+        _require(
+            self.architecture in ("dcgan", "vgg"), f"architecture must be 'dcgan' or 'vgg', got {self.architecture!r}"
+        )
+        _require(self.frame_size in FRAME_SIZES, f"frame_size must be one of {FRAME_SIZES}, got {self.frame_size}")
+        _require(self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
+        positive = (
+            "filters code_dim state_dim innovation_dim content_frames inference_hidden dynamics_hidden substeps"
+        ).split()
+        for name in positive:
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("inference_layers", "dynamics_layers"):
+            _require(getattr(self, name) >= 2, f"{name} must be at least 2, got {getattr(self, name)}")
+        _require(self.vector_dim >= 0, f"vector_dim must not be negative, got {self.vector_dim}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a model is fitted.
+
+    Attributes:
+        iterations: Number of updates.
+        decay: Number of last updates over which the learning rate falls linearly to 0.
+        batch_size: Windows per update.
+        window: Frames per window.
+        learning_rate: Adam's learning rate before the decay.
+        clip_norm: Largest gradient norm; 0 for no clipping.
+        episode_start_fraction: Share of windows of experience that begin with an episode's first frame.
+        precision: `float32`, or `bf16` to run encoder and decoder under bfloat16 autocast.
+        seed: Seed of initialisation, windows and noise.
+        log_every: Updates between scalars in TensorBoard.
+        validate_every: Updates between validations; each may save a new best checkpoint.
+        save_every: Updates between checkpoints that `resume` continues from.
+    """
+
+    iterations: int = 2500
+    decay: int = 0
+    batch_size: int = 16
+    window: int = 16
+    learning_rate: float = 3e-4
+    clip_norm: float = 0.0
+    episode_start_fraction: float = 0.125
+    precision: Literal["float32", "bf16"] = "float32"
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 500
+    save_every: int = 500
+
+    def __post_init__(self) -> None:
+        """Refuse empty runs and impossible shares."""
+        for name in ("iterations", "batch_size", "log_every", "validate_every", "save_every"):
+            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        _require(self.window >= 2, f"window must be at least 2 frames, got {self.window}")
+        _require(0 <= self.decay <= self.iterations, f"decay must be in [0, iterations], got {self.decay}")
+        _require(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
+        _require(self.clip_norm >= 0, f"clip_norm must not be negative, got {self.clip_norm}")
+        _require(
+            0 <= self.episode_start_fraction <= 1,
+            f"episode_start_fraction must be in [0, 1], got {self.episode_start_fraction}",
+        )
+        _require(
+            self.precision in ("float32", "bf16"), f"precision must be 'float32' or 'bf16', got {self.precision!r}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelConfig:
+    """How a real environment becomes frames; enough to build it again.
+
+    Attributes:
+        env_id: Gymnasium id of the environment.
+        env_kwargs: Keyword arguments of `gym.make`, JSON-able.
+        frame_size: Height and width after resizing.
+        channels: 1 for grey, 3 for colour.
+        crop: (top, left, height, width) of the rendered image to keep, or None for all of it.
+        action_repeat: Real steps per decision; rewards are summed.
+    """
+
+    env_id: str
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    frame_size: int = 64
+    channels: int = 1
+    crop: tuple[int, int, int, int] | None = None
+    action_repeat: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no model takes."""
+        _require(self.frame_size in FRAME_SIZES, f"frame_size must be one of {FRAME_SIZES}, got {self.frame_size}")
+        _require(self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
+        _require(self.action_repeat >= 1, f"action_repeat must be at least 1, got {self.action_repeat}")
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """Turn a configuration into JSON-able dictionaries and lists."""
+    return dataclasses.asdict(config)
+
+
+def from_json(cls: type[T], data: Any) -> T:
+    """Build a configuration from what `to_json` gave, at any depth.
+
+    Raises:
+        ConfigError: For unknown or missing fields and for values of another type.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"{cls.__name__} must be a JSON object, got {data!r}")
+    hints = get_type_hints(cls)
+    for name in data:
+        if name not in hints:
+            raise ConfigError(f"{cls.__name__} has no field {name!r}: {did_you_mean(name, hints)}")
+    values = {name: _convert(value, hints[name], f"{cls.__name__}.{name}") for name, value in data.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ConfigError(f"{cls.__name__} is incomplete: {error}") from None
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:
+    """Convert one JSON value to the type of its field."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):  # only `X | None` occurs
+        return None if value is None else _convert(value, arguments[0], where)
+    if dataclasses.is_dataclass(hint):
+        return from_json(hint, value)  # type: ignore[arg-type]
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_convert(item, arguments[0], where) for item in value)
+    if origin is Literal and value in arguments:
+        return value
+    if origin is dict and isinstance(value, dict):
+        return value
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool):
+        return value
+    expected = hint.__name__ if isinstance(hint, type) else str(hint)
+    raise ConfigError(f"{where} must be {expected}, got {value!r}")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)

@@ -1,0 +1,1 @@
+"""Episodes on disk: one format for videos and for experience, read window by window."""

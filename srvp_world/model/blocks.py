@@ -1,0 +1,40 @@
+"""Building blocks that all networks share, and their initialisation."""
+
+from torch import nn
+
+
+def conv_block(
+    conv: nn.Conv2d | nn.ConvTranspose2d, *, norm: bool = True, last: nn.Module | None = None
+) -> nn.Module:
+    """Follow a convolution by batch normalisation and an activation (leaky ReLU, or `last`)."""
+    layers: list[nn.Module] = [conv]
+    if norm:
+        layers.append(nn.BatchNorm2d(conv.out_channels))
+    layers.append(last or nn.LeakyReLU(0.2, inplace=True))
+    return nn.Sequential(*layers)
+
+
+def mlp(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Sequential:
+    """Stack `layers` linear layers with ReLUs between them and none after the last."""
+    sizes = [inputs] + [hidden] * (layers - 1) + [outputs]
+    modules: list[nn.Module] = []
+    for size, following in zip(sizes[:-1], sizes[1:], strict=True):
+        modules += [nn.Linear(size, following), nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+def initialise_frames(module: nn.Module) -> None:
+    """Draw a layer's weights as DCGAN does: N(0, 0.02), or N(1, 0.02) for norms."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+def initialise_dynamics(network: nn.Module, gain: float) -> None:
+    """Make the linear layers of f orthogonal: steps then neither vanish nor explode at first."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.orthogonal_(module.weight, gain)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,77 @@
+"""Frame decoders: the mirrors of the encoders, with optional skip connections."""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from srvp_world.config import ModelConfig
+from srvp_world.model.blocks import conv_block, initialise_frames
+from srvp_world.model.encoder import VGG_DEPTHS, stage_widths
+
+
+class Decoder(nn.Module):
+    """Turns content and state, (n, d), into frames in [0, 1]; g in the paper."""
+
+    def __init__(self, config: ModelConfig):
+        """Build the stages of `config.architecture`, coarsest first."""
+        super().__init__()
+        widths = stage_widths(config)[::-1]
+        factor = 2 if config.skips else 1  # skips double the input of each stage
+        inputs = config.inference_hidden + config.state_dim
+        stem = conv_block(nn.ConvTranspose2d(inputs, widths[0], 4, bias=False))
+        outputs = [*widths[1:], config.channels]
+        if config.architecture == "dcgan":
+            self.stem = stem
+            stages = [
+                _dcgan_stage(w * factor, o) for w, o in zip(widths[:-1], outputs[:-1], strict=True)
+            ]
+            stages.append(
+                nn.ConvTranspose2d(widths[-1] * factor, config.channels, 4, 2, 1, bias=False)
+            )
+        else:
+            self.stem = nn.Sequential(stem, nn.Upsample(scale_factor=2))
+            depths = VGG_DEPTHS[: len(widths)][::-1]
+            stages = [
+                _vgg_stage(depth, width * factor, width, output, last=i == len(widths) - 1)
+                for i, (depth, width, output) in enumerate(
+                    zip(depths, widths, outputs, strict=True)
+                )
+            ]
+        self.stages = nn.ModuleList(stages)
+        self.apply(initialise_frames)
+
+    def forward(self, latents: Tensor, skips: Sequence[Tensor] | None = None) -> Tensor:
+        """Decode latents (n, d), with one map (n, c, h, w) a stage where the model has skips.
+
+        Returns:
+            Means of the pixels (n, c, h, w).
+        """
+        hidden = self.stem(rearrange(latents, "n d -> n d 1 1"))
+        for i, stage in enumerate(self.stages):
+            if skips is not None:
+                hidden = torch.cat([hidden, skips[i]], dim=1)
+            hidden = stage(hidden)
+        frames: Tensor = hidden.sigmoid()
+        return frames
+
+
+def _dcgan_stage(inputs: int, outputs: int) -> nn.Module:
+    return conv_block(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False))
+
+
+def _vgg_stage(depth: int, inputs: int, width: int, outputs: int, *, last: bool) -> nn.Module:
+    """Convolve `depth` times and double the resolution; the last stage ends in the frame."""
+    layers: list[nn.Module] = [
+        conv_block(nn.Conv2d(width if j else inputs, width, 3, 1, 1, bias=False))
+        for j in range(depth - 1)
+    ]
+    if last:
+        layers.append(nn.ConvTranspose2d(width, outputs, 3, 1, 1, bias=False))
+    else:
+        layers += [
+            conv_block(nn.Conv2d(width, outputs, 3, 1, 1, bias=False)),
+            nn.Upsample(scale_factor=2),
+        ]
+    return nn.Sequential(*layers)

@@ -1,0 +1,75 @@
+"""The training objective: the paper's ELBO with its penalty on residuals, and the heads' terms."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from einops import reduce, repeat
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from srvp_world.model.gaussian import negative_log_likelihood
+from srvp_world.world import Batch, Loss
+
+if TYPE_CHECKING:
+    from srvp_world.model.srvp import SRVP
+    from srvp_world.model.state import Inference
+
+
+def elbo(model: "SRVP", batch: Batch, inference: "Inference") -> Loss:
+    """Compute the loss of a batch, per window (sums over time and pixels, means over the batch).
+
+    Every term counts valid frames and transitions only. As in the original, the Gaussian
+    likelihood keeps its constant and residuals are penalised by their L2 norm, not its square.
+    """
+    config = model.config.objective
+    arrived = batch.valid[:, 1:].float()  # (b, t - 1), whether a transition happened
+    substeps = inference.residuals.shape[1] // max(arrived.shape[1], 1)
+    prediction = model.decode_clip(inference.y, inference.content)
+    pixels = negative_log_likelihood(prediction, batch.frames, config.observation_std)
+    terms = {
+        "frames": _mean_over_batch(reduce(pixels, "b t c h w -> b t", "sum"), batch.valid),
+        "kl_y1": inference.q_y1.kl_standard().mean(),
+        "kl_z": _mean_over_batch(inference.q_z.kl(inference.p_z), arrived),
+        "residuals": _mean_over_batch(
+            inference.residuals.norm(dim=-1), repeat(arrived, "b t -> b (t s)", s=substeps)
+        ),
+        **_head_terms(model, batch, inference, arrived),
+    }
+    weights = {
+        "kl_y1": config.beta_y,
+        "kl_z": config.beta_z,
+        "residuals": config.residual_weight,
+        "continuation": config.continuation_weight,
+    }
+    total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
+    return Loss(total, {name: term.detach() for name, term in terms.items()}, prediction.detach())
+
+
+def _head_terms(
+    model: "SRVP", batch: Batch, inference: "Inference", arrived: Tensor
+) -> dict[str, Tensor]:
+    """Give the losses of reward, continuation and vector, where model and batch have them."""
+    config = model.config.objective
+    y, context = inference.y, inference.context
+    terms = {}
+    if model.reward_head is not None and batch.rewards is not None:
+        reward = model.reward_head(y[:, :-1], y[:, 1:], context)
+        target = model.reward_normaliser(batch.rewards)
+        likelihood = negative_log_likelihood(reward, target, config.reward_std)
+        terms["reward"] = _mean_over_batch(likelihood, arrived)
+    if model.continuation_head is not None and batch.continues is not None:
+        logits = model.continuation_head(y[:, 1:], context.content)
+        likelihood = binary_cross_entropy_with_logits(logits, batch.continues, reduction="none")
+        terms["continuation"] = _mean_over_batch(likelihood, arrived)
+    if model.vector_nets is not None and batch.vector is not None:
+        w = repeat(inference.content.w, "b d -> b t d", t=y.shape[1])
+        vector = model.vector_nets.decoder(torch.cat([w, y], dim=-1))
+        target = model.vector_normaliser(batch.vector)
+        likelihood = negative_log_likelihood(vector, target, config.vector_std).sum(-1)
+        terms["vector"] = _mean_over_batch(likelihood, batch.valid)
+    return terms
+
+
+def _mean_over_batch(term: Tensor, valid: Tensor) -> Tensor:
+    """Sum a (b, t) term over the valid times and average over the batch."""
+    return (term * valid).sum() / term.shape[0]

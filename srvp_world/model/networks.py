@@ -1,0 +1,194 @@
+"""The networks of SRVP, and what watching, imagining and training share."""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from srvp_world.config import ModelConfig
+from srvp_world.errors import ConfigError, DataError, SpaceError
+from srvp_world.model.decoder import Decoder
+from srvp_world.model.dynamics import Context, Prior, ResidualDynamics
+from srvp_world.model.encoder import Encoder
+from srvp_world.model.heads import ContinuationHead, RewardHead, VectorNets
+from srvp_world.model.inference import ContentNet, Filter, FirstState
+from srvp_world.model.normaliser import Normaliser
+from srvp_world.model.state import ContentBank, SRVPState
+from srvp_world.spaces import ActionSpec
+from srvp_world.world import Observation
+
+
+class Networks(nn.Module):
+    """All networks of a configuration.
+
+    Initialisation is drawn from `seed` and leaves the global random state alone.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int = 0):
+        """Build all networks of a configuration."""
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder = Encoder(config)
+            self.decoder = Decoder(config)
+            self.content_net = ContentNet(config)
+            self.first_state = FirstState(config)
+            self.filter = Filter(config)
+            self.prior = Prior(config)
+            self.dynamics = ResidualDynamics(config)
+            self.reward_head = RewardHead(config) if config.reward else None
+            self.continuation_head = ContinuationHead(config) if config.continuation else None
+            self.vector_nets = VectorNets(config) if config.vector_dim else None
+        for network in (self.encoder, self.decoder):  # a third faster on CPU, best on tensor cores
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.reward_normaliser = Normaliser(1)
+        self.feature_normaliser = Normaliser(self.feature_dim)
+        self.vector_normaliser = Normaliser(config.vector_dim)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of a frame."""
+        return (self.config.channels, self.config.frame_size, self.config.frame_size)
+
+    @property
+    def action(self) -> ActionSpec | None:
+        """The actions that the model takes, or None."""
+        return self.config.action
+
+    @property
+    def noise_dim(self) -> int:
+        """Size of z."""
+        return self.config.innovation_dim
+
+    @property
+    def start_noise_dim(self) -> int:
+        """Size of y."""
+        return self.config.state_dim
+
+    @property
+    def feature_dim(self) -> int:
+        """Size of y, and of w where the configuration shows it to policies."""
+        return (
+            self.config.state_dim + self.config.content_in_features * self.config.inference_hidden
+        )
+
+    @property
+    def has_reward(self) -> bool:
+        """Whether steps predict rewards."""
+        return self.config.reward
+
+    @property
+    def has_continuation(self) -> bool:
+        """Whether steps predict ends."""
+        return self.config.continuation
+
+    def decode(self, state: SRVPState) -> Tensor:
+        """Show the state as frames (b, c, h, w) in [0, 1]."""
+        frames: Tensor = self.decoder(torch.cat([state.w, state.y], dim=-1), state.skips)
+        return frames.float()
+
+    def decode_clip(self, y: Tensor, content: ContentBank) -> Tensor:
+        """Show states (b, t, state_dim) of b clips as frames (b, t, c, h, w)."""
+        b, t = y.shape[:2]
+        slot = torch.arange(b, device=y.device).repeat_interleave(t)
+        frames = self.decode(SRVPState(rearrange(y, "b t d -> (b t) d"), content, slot))
+        return rearrange(frames, "(b t) c h w -> b t c h w", b=b)
+
+    def decode_vector(self, state: SRVPState) -> Tensor:
+        """Show the state as the vector (b, d) beside the frames.
+
+        Raises:
+            ConfigError: If the world has none.
+        """
+        if self.vector_nets is None:
+            raise ConfigError("this world has no vector beside its frames: vector_dim is 0")
+        vector = self.vector_nets.decoder(torch.cat([state.w, state.y], dim=-1))
+        return self.vector_normaliser.restore(vector)
+
+    def features(self, state: SRVPState) -> Tensor:
+        """What a policy sees: (b, feature_dim), normalised by the statistics of the world."""
+        raw = torch.cat([state.y, state.w], dim=-1) if self.config.content_in_features else state.y
+        features: Tensor = self.feature_normaliser(raw)
+        return features
+
+    def _encode_frames(self, observation: Observation) -> tuple[Tensor, list[Tensor]]:
+        """Give codes (b, t, code_dim) and, where the model has skips, maps (b, t, c, h, w)."""
+        frames, vector = observation
+        self._check_observation(observation)
+        b = frames.shape[0]
+        flat = rearrange(frames, "b t c h w -> (b t) c h w")
+        codes, maps = self.encoder(flat)
+        codes = rearrange(codes.float(), "(b t) d -> b t d", b=b)
+        if self.vector_nets is not None and vector is not None:
+            codes = codes + self.vector_nets.encoder(self.vector_normaliser(vector))
+        if not self.config.skips:
+            return codes, []
+        return codes, [rearrange(stage, "(b t) c h w -> b t c h w", b=b) for stage in maps]
+
+    def _check_observation(self, observation: Observation) -> None:
+        """Refuse frames and vectors that the encoder cannot read, without a look at their values."""
+        frames, vector = observation
+        shape, size = tuple(frames.shape), self.config.vector_dim
+        fits = len(shape) == 5 and shape[1] > 0 and shape[2:] == self.frame_shape
+        if not (fits and frames.is_floating_point()):
+            wanted = ", ".join(map(str, self.frame_shape))
+            raise DataError(
+                f"frames must be floats in [0, 1] (b, t, {wanted}), got {frames.dtype} "
+                f"{shape}: resize them, and divide uint8 by 255"
+            )
+        expected = (*shape[:2], size) if size else None
+        given = None if vector is None else tuple(vector.shape)
+        if given != expected:
+            raise DataError(
+                f"the vector beside the frames has shape {given}, the world wants {expected}: "
+                "give the proprioception that it was trained with"
+            )
+
+    def _encode_actions(self, actions: Tensor | None, lead: tuple[int, ...]) -> Tensor | None:
+        if self.action is None:
+            if actions is not None:
+                raise SpaceError("this world takes no actions: leave them out")
+            return None
+        expected = (*lead, *self.action.shape)
+        if actions is None or tuple(actions.shape) != expected:
+            got = "none" if actions is None else f"shape {tuple(actions.shape)}"
+            raise SpaceError(
+                f"this world needs actions of shape {expected}, got {got}: "
+                f"give each frame's successor one action of {self.action.space}"
+            )
+        return self.action.encode(actions)
+
+    def _context(self, action: Tensor | None, content: Tensor) -> Context:
+        return Context(action, content if self.config.content_in_dynamics else None)
+
+    def _substeps(self, substeps: int | None) -> int:
+        if substeps is None:
+            return self.config.substeps
+        if substeps < 1:
+            raise ConfigError(
+                f"substeps must be at least 1, got {substeps}: None is the trained number"
+            )
+        return substeps
+
+    def _roll(
+        self, y1: Tensor, z: Tensor, context: Context, substeps: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Roll states along innovations z (b, t - 1, innovation_dim).
+
+        Returns:
+            States at whole times, states after each Euler step, and residuals.
+        """
+        states, substates, residuals = [y1], [z.new_empty(len(z), 0, y1.shape[1])], []
+        for i in range(z.shape[1]):
+            now = Context(*(None if part is None else part[:, i] for part in context))
+            steps, residual = self.dynamics(states[-1], z[:, i], now, substeps)
+            states.append(steps[:, -1])
+            substates.append(steps)
+            residuals.append(residual)
+        empty = substates[:1]
+        return torch.stack(states, 1), torch.cat(substates, 1), torch.cat(residuals or empty, 1)

@@ -1,0 +1,1 @@
+"""Training: one loop, its logs and its snapshots, for every model and every data set."""
