@@ -47,16 +47,24 @@ def evaluate_in_dream(
     seed: int = 0,
     pool: StartPool | None = None,
 ) -> np.ndarray:
-    """Dream episodes as long as real ones, from real episodes' starts; return their returns (episodes,)."""
+    """Dream episodes as long as real ones, from where real ones began; give their returns (n,)."""
     dream = DreamVectorEnv(
-        episodes, world, obs="latent", start="first", output="torch", autoreset_mode="Disabled", pool=pool
+        episodes,
+        world,
+        obs="latent",
+        start="first",
+        output="torch",
+        autoreset_mode="Disabled",
+        pool=pool,
     )
     returns, _ = roll(dream, policy.choose, seed)
     return returns.cpu().numpy()
 
 
 @torch.no_grad()
-def roll(dream: DreamVectorEnv, choose: Callable[[Tensor], Tensor], seed: int) -> tuple[Tensor, Tensor]:
+def roll(
+    dream: DreamVectorEnv, choose: Callable[[Tensor], Tensor], seed: int
+) -> tuple[Tensor, Tensor]:
     """Play every row of a torch dream to its first end.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Policies on a world's features: small networks stored as safetensors plus JSON, never as pickles."""
+"""Policies on a world's features: small networks, stored as safetensors plus JSON."""
 
 import json
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from srvp_world.errors import ConfigError, WorldFileError
 from srvp_world.spaces import ActionSpec
 
 FORMAT_VERSION = 1
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+_ACTIVATIONS: dict[Literal["tanh", "relu"], type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,9 @@ class LatentPolicy(nn.Module):
         for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
             layers += [nn.Linear(inputs, outputs), _ACTIVATIONS[config.activation]()]
         self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], config.action.width))
-        self.log_std = nn.Parameter(torch.zeros(config.action.width if config.action.kind == "box" else 0))
+        self.log_std = nn.Parameter(
+            torch.zeros(config.action.width if config.action.kind == "box" else 0)
+        )
 
     @classmethod
     def from_sb3(cls, model: BaseAlgorithm, world: World) -> "LatentPolicy":
@@ -63,11 +65,19 @@ class LatentPolicy(nn.Module):
         """
         policy = model.policy
         if not isinstance(policy, ActorCriticPolicy) or world.action is None:
-            raise ConfigError(f"cannot store a {type(model).__name__} policy: use PPO or A2C with 'MlpPolicy'")
-        hidden = [layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)]
-        activation = next((n for n, kind in _ACTIVATIONS.items() if kind is policy.activation_fn), None)
+            raise ConfigError(
+                f"cannot store a {type(model).__name__} policy: use PPO or A2C with 'MlpPolicy'"
+            )
+        hidden = [
+            layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)
+        ]
+        activation = next(
+            (n for n, kind in _ACTIVATIONS.items() if kind is policy.activation_fn), None
+        )
         if activation is None or policy.features_dim != world.model.feature_dim:
-            raise ConfigError("cannot store the policy: it must be an MLP with tanh or ReLU on the world's latents")
+            raise ConfigError(
+                "cannot store the policy: use an MLP with tanh or ReLU on the world's latents"
+            )
         ours = cls(
             PolicyConfig(
                 feature_dim=world.model.feature_dim,
@@ -95,34 +105,44 @@ class LatentPolicy(nn.Module):
         """Read a policy that was trained on a world.
 
         Raises:
-            WorldFileError: If the file is missing, truncated, no policy, from a newer version, or belongs to another
-                world.
+            WorldFileError: If the file is missing, truncated, no policy, from a newer version, or
+                belongs to another world.
         """
         where = f"policy file {str(path)!r}"
         tensors, metadata = read_tensors(Path(path), "a policy file")
         if "srvp_world_policy" not in metadata:
-            raise WorldFileError(f"{where} holds no policy: save one with LatentPolicy.from_sb3(model, world).save(path)")
+            raise WorldFileError(
+                f"{where} holds no policy: save one with LatentPolicy.from_sb3(...).save(path)"
+            )
         header = json.loads(metadata["srvp_world_policy"])
         if header.pop("version", 0) > FORMAT_VERSION:
-            raise WorldFileError(f"{where} is from a newer srvp-world: upgrade with `pip install -U srvp-world`")
+            raise WorldFileError(
+                f"{where} is from a newer srvp-world: upgrade with `pip install -U srvp-world`"
+            )
         config = from_json(PolicyConfig, header)
         if config.world != world.fingerprint:
-            raise WorldFileError(f"{where} belongs to world {config.world}, not to {world.fingerprint}: give its own world")
+            raise WorldFileError(
+                f"{where} belongs to world {config.world}, not {world.fingerprint}: give its own"
+            )
         policy = cls(config)
         load_weights(policy, tensors, where)
         return policy.requires_grad_(False)
 
     @torch.no_grad()
     def choose(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Choose actions (b, ...) on features (b, d): the most likely ones, or draws from a generator."""
-        output = self.network(features)
+        """Choose actions (b, ...) on features (b, d): the likeliest, or draws from a generator."""
+        output: Tensor = self.network(features)
         action = self.config.action
         if action.kind == "box":
             if generator is not None:
-                output = output + self.log_std.exp() * torch.randn(output.shape, generator=generator)
+                output = output + self.log_std.exp() * torch.randn(
+                    output.shape, generator=generator
+                )
             low, high = (output.new_tensor(bound) for bound in (action.low, action.high))
             return output.clamp(low, high).reshape(-1, *action.shape)
-        choices = [_choose(logits, generator) for logits in output.split(action.nvec, dim=-1)]
+        choices = [
+            _choose(logits, generator) for logits in torch.split(output, list(action.nvec), dim=-1)
+        ]
         return choices[0] if action.kind == "discrete" else torch.stack(choices, dim=-1)
 
 
@@ -133,7 +153,7 @@ def _choose(logits: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 class LatentAgent:
-    """Acts on real frames: watches them with the world and asks a latent policy. A `Policy` for collecting."""
+    """Acts on real frames: watches them with the world and asks a latent policy."""
 
     def __init__(self, world: World, policy: LatentPolicy, *, deterministic: bool = True):
         """Join a policy and its world."""
@@ -172,5 +192,7 @@ class SavedAgent:
         world = load(self.world)
         policy = LatentPolicy.load(self.policy, world)
         if policy.config.action != action:
-            raise ConfigError(f"the policy acts in {policy.config.action.space}, the env takes {action.space}")
+            raise ConfigError(
+                f"the policy acts in {policy.config.action.space}, the env takes {action.space}"
+            )
         return LatentAgent(world, policy, deterministic=self.deterministic)

@@ -5,21 +5,20 @@ from typing import Any
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecMonitor
 from tqdm import tqdm
 
 from srvp_world.checkpoint import World
 from srvp_world.envs.sb3 import DreamVecEnv
 from srvp_world.envs.starts import StartPool
 
-SETTINGS: dict[str, Any] = {
-    "n_steps": 64,
-    "batch_size": 512,
-    "n_epochs": 8,
-    "gamma": 0.97,
-    "gae_lambda": 0.95,
+SETTINGS: dict[
+    str, Any
+] = {  # measured on Pendulum: gamma 0.97 and 0.95 did far worse in 100,000 steps
+    "n_steps": 32,
+    "batch_size": 256,
+    "n_epochs": 10,
+    "gamma": 0.9,
     "learning_rate": 1e-3,
-    "ent_coef": 0.0,
 }
 
 
@@ -49,8 +48,10 @@ def train_ppo(
         settings: Arguments of `PPO` that replace ours.
     """
     scale = 1.0 / float(world.model.reward_normaliser.std)
-    dream = DreamVecEnv(num_envs, world, obs="latent", horizon=horizon, pool=pool, reward_scale=scale)
-    model = PPO("MlpPolicy", VecMonitor(dream), seed=seed, device="cpu", **{**SETTINGS, **settings})
+    dream = DreamVecEnv(
+        num_envs, world, obs="latent", horizon=horizon, pool=pool, reward_scale=scale
+    )
+    model = PPO("MlpPolicy", dream, seed=seed, device="cpu", **{**SETTINGS, **settings})
     dream.bootstrap_with(model)
     with tqdm(total=steps, unit="step", desc="PPO in the dream", disable=not progress) as bar:
         model.learn(steps, callback=_Progress(bar, on_rollout))

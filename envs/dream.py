@@ -1,6 +1,6 @@
-"""The dream: a batch of imagined worlds as a Gymnasium vector environment. The only copy of the step logic."""
+"""The dream: imagined worlds as a Gymnasium vector environment. The only copy of the step logic."""
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,27 +14,35 @@ from torch import Tensor
 
 from srvp_world.checkpoint import DEFAULT_WORLD, World, load
 from srvp_world.envs.noise import RowNoise
+from srvp_world.envs.options import (
+    Seeds,
+    check_choices,
+    dream_spaces,
+    reset_mask,
+    row_seeds,
+    which_actions,
+    which_horizon,
+)
 from srvp_world.envs.starts import StartPool, start_pool
-from srvp_world.errors import ConfigError, did_you_mean
-
-CHOICES = {
-    "obs": ("pixels", "latent"),
-    "start": ("data", "first", "prior"),
-    "end": ("threshold", "sample"),
-    "actions": ("world", "none", "noise"),
-    "output": ("numpy", "torch"),
-}
-NOISE_BOUND = 3.0  # standard deviations that an agent may steer the innovation by
+from srvp_world.errors import ConfigError, SpaceError, StateError
+from srvp_world.model.state import SRVPState
+from srvp_world.world import Prediction
 
 
 class DreamVectorEnv(VectorEnv[Any, Any, Any]):
     """N dreams of one world, stepped together on one device.
 
-    Rows are independent: each has its own stream of noise from its own seed, whatever N is. Resets select by mask
-    among start states that were computed once, and content is never copied.
+    Rows are independent: each has its own stream of noise from its own seed, whatever N is. Resets
+    select by mask among start states that were computed once, and content is never copied.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}
+    metadata: dict[str, Any] = {
+        "render_modes": ["rgb_array"],
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+    }
+    state: SRVPState
+    elapsed: Tensor  # (n,) steps of each dream so far
+    ended: Tensor  # (n,) whether its last step ended it
 
     def __init__(
         self,
@@ -49,7 +57,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         horizon: int | None = None,
         temperature: float = 1.0,
         stagger: bool = False,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
@@ -61,15 +69,16 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             num_envs: Number of dreams.
             world: Path, name or `World`.
             obs: uint8 frames (h, w, c), or normalised features for policies.
-            start: `data`: states of any age on the start clips; `first`: where real episodes began; `prior`: y from
-                N(0, I) with the content of a random start clip.
+            start: `data`: states of any age on the start clips; `first`: where real episodes began;
+                `prior`: y from N(0, I) with the content of a random start clip.
             end: Terminate where continuation is less likely than not, or by drawing.
-            actions: The world's own; `none` lets it play; `noise` makes the standardised innovation the action.
+            actions: The world's own; `none` lets it play; `noise` makes the standardised innovation
+                the action.
             output: NumPy arrays, or tensors on the device with no host copy.
             horizon: Steps until truncation; by default as many as a real episode has.
             temperature: Factor of the prior's standard deviation.
             stagger: Spread the first horizons evenly, so that rows do not end together.
-            device: Where to dream.
+            device: Where to dream; by default where a `World` lies, or on the CPU.
             autoreset_mode: Any of Gymnasium's three.
             render_mode: None or `rgb_array`.
             max_episode_steps: Gymnasium's name for a horizon; the smaller one counts.
@@ -78,80 +87,104 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         Raises:
             ConfigError: For values that make no dream.
         """
-        given = {"obs": obs, "start": start, "end": end, "actions": actions or "world", "output": output}
-        for name, value in given.items():
-            if value not in CHOICES[name]:
-                raise ConfigError(f"{name}={value!r} is unknown: {did_you_mean(str(value), CHOICES[name])}")
-        if num_envs < 1:
-            raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
-        if render_mode not in (None, "rgb_array"):
-            raise ConfigError(f"render_mode={render_mode!r} is unknown: use None or 'rgb_array'")
-        self.world = world if isinstance(world, World) else load(world, device)
-        self.model = self.world.model
-        self.device = self.world.device
-        self.num_envs, self.obs, self.start, self.end, self.output = num_envs, obs, start, end, output
-        self.temperature = temperature
-        self.actions = actions or ("world" if self.model.action else "none")
-        if (self.actions == "world") != (self.model.action is not None):
-            raise ConfigError(f"actions={self.actions!r} does not fit a world that takes {self.model.action}")
-        limits = [limit for limit in (horizon or self.world.episode_length, max_episode_steps) if limit]
-        self.horizon = min(limits, default=50)
-        if self.horizon < 2 or temperature < 0:
-            raise ConfigError(f"need horizon >= 2 and temperature >= 0, got {self.horizon} and {temperature}")
-        self.stagger, self.pool = stagger, pool
-        self.render_mode = render_mode
-        mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**self.metadata, "autoreset_mode": mode, "render_fps": self.world.fps, "srvp_torch": True}
-        self.autoreset_mode = mode
-        self.single_observation_space, self.single_action_space = self._spaces()
+        mode = str(getattr(autoreset_mode, "value", autoreset_mode))
+        check_choices(
+            obs=obs,
+            start=start,
+            end=end,
+            actions=actions,
+            output=output,
+            render_mode=render_mode,
+            autoreset_mode=mode,
+        )
+        if num_envs < 1 or not (math.isfinite(temperature) and temperature >= 0):
+            raise ConfigError(
+                f"need num_envs >= 1 and temperature >= 0, got {num_envs} and {temperature}"
+            )
+        if not isinstance(world, World):
+            world = load(world, device or "cpu")
+        self.world = world if device is None else world.to(device)
+        self.model, self.device = self.world.model, self.world.device
+        self.num_envs = num_envs
+        self.obs, self.start, self.end, self.output = obs, start, end, output
+        self.actions = which_actions(self.world, actions)
+        self.horizon = which_horizon(self.world, horizon, max_episode_steps)
+        self.temperature, self.stagger, self.render_mode = temperature, stagger, render_mode
+        self.autoreset_mode = AutoresetMode(mode)
+        self.metadata = {
+            **self.metadata,
+            "autoreset_mode": self.autoreset_mode,
+            "render_fps": self.world.fps,
+            "srvp_torch": output == "torch",
+        }
+        self.single_observation_space, self.single_action_space = dream_spaces(
+            self.model, obs, self.actions
+        )
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self._bounds: tuple[Tensor, Tensor] | None = None
+        if isinstance(self.single_action_space, gym.spaces.Box):
+            bounds = (self.single_action_space.low, self.single_action_space.high)
+            low, high = (torch.tensor(bound, device=self.device) for bound in bounds)
+            self._bounds = low, high
+        self.pool = pool and StartPool(pool.states.to(self.device), pool.first.to(self.device))
         self.noise: RowNoise | None = None
 
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: Seeds = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Begin new dreams, in the rows of `options["reset_mask"]` or in all.
 
         An int seeds row i with seed + i; rows without a seed continue their streams.
+
+        Raises:
+            ConfigError: For seeds or options of another kind.
         """
-        seed = int(seed) if isinstance(seed, np.integer) else seed
-        super().reset(seed=seed if isinstance(seed, int) else None)
-        mask = self._reset_mask(options)
-        self._seed_rows(seed, mask)
+        seeds, chosen = row_seeds(seed, self.num_envs), reset_mask(options, self.num_envs)
+        mask = torch.ones(self.num_envs, dtype=torch.bool) if chosen is None else chosen
+        mask = mask.to(self.device)
+        super().reset(seed=int(seed) if isinstance(seed, (int, np.integer)) else None)
+        noise = self.noise or self._wake(mask)
+        if seeds is not None:
+            known = torch.tensor([value is not None for value in seeds], device=self.device)
+            values = torch.tensor([value or 0 for value in seeds], device=self.device)
+            noise.reseed(known & mask, values)
         self._begin(mask)
-        if self.stagger and options is None:
-            self.elapsed = torch.arange(self.num_envs, device=self.device) * self.horizon // self.num_envs
-            self.elapsed = self.elapsed.clamp(max=self.horizon - 2)
-        return self._out(self._observe()), self._start_info(mask)
+        if self.stagger and chosen is None:
+            spread = torch.arange(self.num_envs, device=self.device) * self.horizon
+            self.elapsed = (spread // self.num_envs).clamp(max=self.horizon - 2)
+        start = np.full(self.num_envs, self.start, dtype=object)
+        return self._out(self._observe()), {"start": start, "_start": self._out(mask)}
 
     @torch.no_grad()
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Imagine one frame in every row.
 
         Returns:
-            Observations, rewards (n,) float32, terminations and truncations (n,) bool, and infos. With SAME_STEP,
-            `infos["final_obs"]` holds the last observations of the rows in `infos["_final_obs"]`: an object array as
-            Gymnasium's own, or one dense tensor with torch output.
+            Observations, rewards (n,) float32, terminations and truncations (n,) bool, and infos.
+            With SAME_STEP, `infos["final_obs"]` holds the last observations of the rows in
+            `infos["_final_obs"]`: an object array as Gymnasium's own, or one dense tensor with
+            torch output.
+
+        Raises:
+            SpaceError: For actions of another shape, outside the space, NaN or infinite. Values of
+                tensors are not looked at, for that would make the host wait.
+            StateError: If a row has ended and autoreset is disabled.
+            ConfigError: Before the first reset.
         """
-        if self.noise is None:
-            raise ConfigError("reset the dream before its first step")
-        noise, given = self.noise.normal(self.model.noise_dim), self._actions(actions)
-        temperature = self.temperature
-        if self.actions == "noise" and given is not None:
-            noise, given, temperature = given, None, 1.0
-        following, prediction = self.model.step(self.state, given, noise=noise, temperature=temperature)
-        reward = torch.zeros(self.num_envs, device=self.device) if prediction.reward is None else prediction.reward
+        self._check_awake()
+        following, prediction = self._imagine(self._actions(actions))
+        idle = self.ended  # with NEXT_STEP, rows that ended last time only begin now
+        self.state, self.elapsed = following, self.elapsed + 1
+        reward = prediction.reward
+        if reward is None:
+            reward = torch.zeros(self.num_envs, device=self.device)
         terminated = self._ends(prediction.continuation)
-        elapsed = self.elapsed + 1
-        truncated = elapsed >= self.horizon
-        if self.autoreset_mode == AutoresetMode.NEXT_STEP:  # rows that ended last time only begin now
-            idle = self.ended
-            reward, terminated, truncated = reward.masked_fill(idle, 0), terminated & ~idle, truncated & ~idle
-            self.state, self.elapsed = following, elapsed
+        truncated = self.elapsed >= self.horizon
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+            reward = reward.masked_fill(idle, 0)
+            terminated, truncated = terminated & ~idle, truncated & ~idle
             self._begin(idle)
-        else:
-            self.state, self.elapsed = following, elapsed
         self.ended = terminated | truncated
         infos: dict[str, Any] = {}
         observation = self._observe()
@@ -164,67 +197,68 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         """Show every row as a uint8 (h, w, 3) image."""
         if self.render_mode is None:
             return None
+        if self.noise is None:
+            raise ConfigError("reset the dream before you render it")
         frames = self._frames().cpu().numpy()
         return tuple(np.repeat(frame, 3 // frame.shape[-1], axis=-1) for frame in frames)
 
-    # Parts
-
-    def _spaces(self) -> tuple[gym.Space[Any], gym.Space[Any]]:
-        c, h, w = self.model.frame_shape
-        observation: gym.Space[Any] = gym.spaces.Box(0, 255, (h, w, c), np.uint8)
-        if self.obs == "latent":
-            observation = gym.spaces.Box(-np.inf, np.inf, (self.model.feature_dim,), np.float32)
-        if self.model.action is not None:
-            return observation, self.model.action.space
-        if self.actions == "none":
-            return observation, gym.spaces.Discrete(1)
-        return observation, gym.spaces.Box(-NOISE_BOUND, NOISE_BOUND, (self.model.noise_dim,), np.float32)
+    def _check_awake(self) -> None:
+        """Refuse steps before the first reset, and, where it costs no waiting, after an end."""
+        if self.noise is None:
+            raise ConfigError("reset the dream before its first step")
+        disabled = self.autoreset_mode == AutoresetMode.DISABLED
+        if disabled and self.output == "numpy" and self.ended.any():
+            rows = self.ended.nonzero()[:, 0].tolist()
+            raise StateError(f"the dreams in rows {rows} have ended: reset them before you step on")
 
     def _actions(self, actions: Any) -> Tensor | None:
         """Bring actions to the device; boxes are clipped to their bounds."""
         if self.actions == "none":
             return None
-        given = torch.as_tensor(actions, device=self.device)
         space = self.single_action_space
-        if isinstance(space, gym.spaces.Box):
-            low, high = (torch.as_tensor(bound, device=self.device) for bound in (space.low, space.high))
-            return given.float().clamp(low, high)
-        return given
+        given = actions if isinstance(actions, Tensor) else np.asarray(actions)
+        expected = (self.num_envs, *(space.shape or ()))
+        if tuple(given.shape) != expected:
+            raise SpaceError(f"actions have shape {tuple(given.shape)}, the dream wants {expected}")
+        if isinstance(given, np.ndarray):
+            if self._bounds is None and self.model.action is not None:
+                self.model.action.check(given)
+            elif not np.isfinite(given).all():
+                raise SpaceError("actions hold NaN or infinite values: look at what chose them")
+            given = torch.tensor(given)
+        given = given.to(self.device)
+        return given if self._bounds is None else given.float().clamp(*self._bounds)
 
-    def _reset_mask(self, options: dict[str, Any] | None) -> Tensor:
-        mask = (options or {}).get("reset_mask")
-        if mask is None:
-            return torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
-        mask = torch.as_tensor(mask, device=self.device)
-        if mask.dtype != torch.bool or mask.shape != (self.num_envs,):
-            raise ConfigError(f"reset_mask must be bool ({self.num_envs},), got {mask.dtype} {tuple(mask.shape)}")
-        return mask
+    def _imagine(self, given: Tensor | None) -> tuple[SRVPState, Prediction]:
+        assert self.noise is not None
+        noise, temperature = self.noise.normal(self.model.noise_dim), self.temperature
+        if self.actions == "noise" and given is not None:
+            noise, given, temperature = given, None, 1.0
+        return self.model.step(self.state, given, noise=noise, temperature=temperature)
 
-    def _seed_rows(self, seed: int | Sequence[int | None] | None, mask: Tensor) -> None:
-        if self.noise is None:
-            fresh = self.np_random.integers(0, 2**31, self.num_envs) if not isinstance(seed, int) else 0
-            self.noise = RowNoise(torch.as_tensor(fresh, device=self.device).expand(self.num_envs).long())
-            self.elapsed = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
-            self.ended = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-            self.pool = self.pool or start_pool(self.world)
-            self.state = self.pool.states.index(self.elapsed)
-        if seed is None:
-            return
-        seeds: Sequence[int | None] = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-        if len(seeds) != self.num_envs:
-            raise ConfigError(f"got {len(seeds)} seeds for {self.num_envs} dreams: give one a row, or an int")
-        known = torch.tensor([value is not None for value in seeds], device=self.device)
-        self.noise.reseed(mask & known, torch.tensor([value or 0 for value in seeds], device=self.device))
+    def _wake(self, mask: Tensor) -> RowNoise:
+        """Prepare for the first reset: streams of noise, start states, counters."""
+        if not mask.all():
+            raise ConfigError("the first reset must be of all rows: leave reset_mask out")
+        seeds = torch.from_numpy(self.np_random.integers(0, 2**31, self.num_envs))
+        self.pool = self.pool or start_pool(self.world)
+        self.elapsed = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+        self.ended = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self.state = self.pool.states.index(self.elapsed)
+        self.noise = RowNoise(seeds.to(self.device))
+        return self.noise
 
+    @torch.no_grad()
     def _begin(self, mask: Tensor) -> None:
-        """Put new start states into the rows of `mask`."""
+        """Put new start states into the rows of `mask`, and leave the others as they are."""
         assert self.noise is not None and self.pool is not None
         rows = self.pool.first if self.start == "first" else None
         count = self.pool.states.batch_size if rows is None else len(rows)
-        place = (self.noise.uniform() * count).long()
+        place = (self.noise.uniform(mask) * count).long()
         fresh = self.pool.states.index(place if rows is None else rows[place])
         if self.start == "prior":
-            fresh = self.model.prior_start(fresh, self.noise.normal(self.model.start_noise_dim))
+            noise = self.noise.normal(self.model.start_noise_dim, mask)
+            fresh = self.model.prior_start(fresh, noise)
         self.state = fresh.where(mask, self.state)
         self.elapsed = torch.where(mask, 0, self.elapsed)
         self.ended = self.ended & ~mask
@@ -238,16 +272,19 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
     def _same_step(self, last: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Begin anew where rows ended; give the new observations, and the last ones in infos."""
         ended = self.ended
-        if self.output == "numpy" and not ended.any():
+        look = self.output == "numpy" or self.device.type == "cpu"  # else the host would wait
+        restart = not look or bool(ended.any())
+        if self.output == "numpy" and not restart:
             return last, {}
-        self._begin(ended)
+        if restart:
+            self._begin(ended)
         infos = {"_final_obs": self._out(ended), "final_obs": self._out(last)}
         if self.output == "numpy":
             final = np.full(self.num_envs, None, dtype=object)
             for i in np.flatnonzero(infos["_final_obs"]):
                 final[i] = infos["final_obs"][i]
             infos["final_obs"] = final
-        return self._observe(), infos
+        return self._observe() if restart else last, infos
 
     @torch.no_grad()
     def _observe(self) -> Tensor:
@@ -258,9 +295,6 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         """Decode the current states to uint8 (n, h, w, c)."""
         frames = rearrange(self.model.decode(self.state), "n c h w -> n h w c")
         return (frames * 255).round().to(torch.uint8)
-
-    def _start_info(self, mask: Tensor) -> dict[str, Any]:
-        return {"start": np.full(self.num_envs, self.start, dtype=object), "_start": mask.cpu().numpy()}
 
     def _out(self, value: Tensor) -> Any:
         return value.cpu().numpy().copy() if self.output == "numpy" else value

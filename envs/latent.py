@@ -9,8 +9,10 @@ from einops import rearrange
 
 from srvp_world.checkpoint import World
 from srvp_world.envs.pixels import make_pixel_env
-from srvp_world.errors import ConfigError
-from srvp_world.world import Observation, State
+from srvp_world.errors import ConfigError, DataError
+from srvp_world.model.state import SRVPState
+from srvp_world.spaces import ActionSpec
+from srvp_world.world import Observation
 
 
 class Watcher:
@@ -19,11 +21,15 @@ class Watcher:
     def __init__(self, world: World):
         """Watch with a world's model."""
         self.model = world.model
-        self.state: State | None = None
+        self.state: SRVPState | None = None
 
     @torch.no_grad()
     def begin(self, frame: np.ndarray) -> np.ndarray:
-        """See the first frame (h, w, c) of an episode; return the features (d,)."""
+        """See the first frame (h, w, c) of an episode; return the features (d,).
+
+        Raises:
+            DataError: If the frame is not a uint8 image of the world's shape.
+        """
         model = self.model
         actions = None
         if model.action:
@@ -32,32 +38,47 @@ class Watcher:
         start = torch.ones(1, dtype=torch.bool, device=model.device)
         frames = Observation(self._frames(frame)[:, None])
         self.state = model.encode(frames, actions, episode_start=start, sample=False)
-        return self._features()
+        return self._features(self.state)
 
     @torch.no_grad()
     def follow(self, frame: np.ndarray, action: Any) -> np.ndarray:
-        """See the frame that followed an action; return the features (d,)."""
+        """See the frame that followed an action; return the features (d,).
+
+        Raises:
+            ConfigError: If no episode was begun.
+            DataError: If the frame is not a uint8 image of the world's shape.
+            SpaceError: If the action is not one of the world's.
+        """
         if self.state is None:
             raise ConfigError("begin with the first frame of an episode")
-        taken = None
-        if self.model.action:
-            taken = torch.as_tensor(np.asarray(action, self.model.action.dtype)[None], device=self.model.device)
-        self.state = self.model.observe(self.state, Observation(self._frames(frame)), taken, sample=False)
-        return self._features()
+        model, taken = self.model, None
+        if model.action:
+            row = np.array(action, model.action.dtype)[None]
+            model.action.check(row, "the action")
+            taken = torch.as_tensor(row, device=model.device)
+        seen = Observation(self._frames(frame))
+        self.state = model.observe(self.state, seen, taken, sample=False)
+        return self._features(self.state)
 
     def _frames(self, frame: np.ndarray) -> torch.Tensor:
-        pixels = torch.as_tensor(frame[None], device=self.model.device)
+        c, h, w = self.model.frame_shape
+        if frame.shape != (h, w, c) or frame.dtype != np.uint8:
+            raise DataError(
+                f"the world watches uint8 frames ({h}, {w}, {c}), got {frame.dtype} {frame.shape}: "
+                "make the env with make_real_env(world)"
+            )
+        pixels = torch.tensor(frame[None], device=self.model.device)
         return rearrange(pixels, "b h w c -> b c h w").float() / 255
 
-    def _features(self) -> np.ndarray:
-        return self.model.features(self.state)[0].cpu().numpy()
+    def _features(self, state: SRVPState) -> np.ndarray:
+        return self.model.features(state)[0].cpu().numpy()
 
 
 class LatentObservation(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
     """Shows a policy the normalised features of a world instead of the frames of an environment.
 
-    A policy that was trained on a dream's latents acts in reality through this wrapper. Rewards, ends and the action
-    space stay as they are.
+    A policy that was trained on a dream's latents acts in reality through this wrapper. Rewards,
+    ends and the action space stay as they are.
     """
 
     def __init__(self, env: gym.Env[np.ndarray, Any], world: World):
@@ -65,15 +86,25 @@ class LatentObservation(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
 
         Raises:
             ConfigError: If frames or actions do not fit the world.
+            SpaceError: If the env's action space is of a kind that no world takes.
         """
         super().__init__(env)
         c, h, w = world.model.frame_shape
-        if env.observation_space.shape != (h, w, c):
-            raise ConfigError(f"the env shows {env.observation_space}, the world wants frames of ({h}, {w}, {c})")
-        if world.action is not None and env.action_space != world.action.space:
-            raise ConfigError(f"the env takes {env.action_space}, the world takes {world.action.space}")
+        shown = env.observation_space
+        if shown.shape != (h, w, c) or shown.dtype != np.uint8:
+            raise ConfigError(
+                f"the env shows {shown}, the world watches uint8 frames ({h}, {w}, {c}): "
+                "make the env with make_real_env(world)"
+            )
+        if world.action is not None and ActionSpec.from_space(env.action_space) != world.action:
+            raise ConfigError(
+                f"the env takes {env.action_space}, the world takes {world.action.space}: "
+                "make the env with make_real_env(world)"
+            )
         self.watcher = Watcher(world)
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (world.model.feature_dim,), np.float32)
+        self.observation_space = gym.spaces.Box(
+            -np.inf, np.inf, (world.model.feature_dim,), np.float32
+        )
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -99,7 +130,7 @@ def make_real_env(world: World, obs: str = "latent") -> gym.Env[np.ndarray, Any]
         ConfigError: If the world was learnt from video, or `obs` is unknown.
     """
     if world.pixels is None:
-        raise ConfigError("this world was learnt from video and has no real environment")
+        raise ConfigError("this world was learnt from video: it has no real environment to act in")
     if obs not in ("latent", "pixels"):
         raise ConfigError(f"obs={obs!r} is unknown: use 'latent' or 'pixels'")
     env = make_pixel_env(world.pixels)

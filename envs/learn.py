@@ -10,6 +10,7 @@ import torch
 
 from srvp_world.checkpoint import StartClips, World
 from srvp_world.config import ModelConfig, TrainConfig
+from srvp_world.data.check import check_values
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.windows import WindowSampler
 from srvp_world.envs.starts import StartPool, clips_of, watch_clips
@@ -44,7 +45,8 @@ def learn_world(
     train: TrainConfig,
     run: Path,
     *,
-    start_episodes: int = 4,
+    start_clips: int = 16,
+    start_length: int = 24,
     pool_episodes: int = 100,
     resume: bool = False,
     progress: bool = True,
@@ -59,12 +61,17 @@ def learn_world(
         model: Shape of the network.
         train: How to fit.
         run: Folder for logs and checkpoints.
-        start_episodes: Episodes that the world carries as start clips.
+        start_clips: Clips that the world carries; many short ones cover more than a few episodes.
+        start_length: Frames of each, from the first frame of an episode on.
         pool_episodes: Episodes whose states calibrate the features and make the pool.
         resume: Whether to go on from the run folder's last checkpoint.
         progress: Whether to show a bar.
         device: Where to fit.
+
+    Raises:
+        DataError: For values on disk that no writer of ours would have stored.
     """
+    check_values(data, progress=progress)
     config = fit_to_data(model, data)
     network = SRVP(config, seed=train.seed)
     freeze_statistics(network, data)
@@ -86,7 +93,7 @@ def learn_world(
     pool = watch_clips(network, clips)
     features = network.features(pool.states)
     network.feature_normaliser.freeze(features.mean(0), features.std(0))
-    carried = _clips(training, start_episodes, config, train.seed)
+    carried = _clips(training, start_clips, config, train.seed, start_length)
     info = data.info
     world = World(
         model=network,
@@ -140,11 +147,13 @@ def _validation(held_out: Dataset, config: ModelConfig, train: TrainConfig) -> S
     return [sampler.batch(i) for i in range(VALIDATION_BATCHES)]
 
 
-def _clips(data: Dataset, count: int, config: ModelConfig, seed: int) -> StartClips:
-    """Choose whole episodes at random, or clips of k frames of video."""
+def _clips(
+    data: Dataset, count: int, config: ModelConfig, seed: int, length: int | None = None
+) -> StartClips:
+    """Choose beginnings of episodes at random, or clips of k frames of video."""
     wholes = [i for i, record in enumerate(data.records) if record.part == 0]
     chosen = np.random.default_rng(seed).permutation(wholes)[:count]
     if not len(chosen):
         raise DataError(f"{data.folder} holds no beginning of an episode: record one")
-    stop = None if data.info.action else config.content_frames
+    stop = length if data.info.action else config.content_frames
     return clips_of([data.read(int(i), 0, stop) for i in chosen])

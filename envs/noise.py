@@ -1,4 +1,4 @@
-"""Noise by counting: each row of a batch has a stream of its own, wherever it stands and whoever stands beside it."""
+"""Noise by counting: each row of a batch has a stream of its own, whoever stands beside it."""
 
 import math
 
@@ -12,10 +12,10 @@ _LANES = 1 << 20  # words that one draw may use
 
 
 class RowNoise:
-    """A stream of random numbers a row, computed from (seed, number of the draw, place in the draw).
+    """A stream of random numbers a row, computed from (seed, number of the draw, place in it).
 
-    Nothing is drawn in sequence, so rows can be reseeded alone and the numbers do not depend on the number of rows.
-    All arithmetic wraps in int64 and stays on the device.
+    Nothing is drawn in sequence, so rows can be reseeded alone, and numbers do not depend on how
+    many rows there are. All arithmetic wraps in int64 and stays on the device.
     """
 
     def __init__(self, seeds: Tensor):
@@ -28,20 +28,20 @@ class RowNoise:
         self.seeds = torch.where(mask, seeds, self.seeds)
         self.draws = torch.where(mask, 0, self.draws)
 
-    def uniform(self) -> Tensor:
-        """Draw (n,) numbers in (0, 1)."""
-        return _to_unit(self._words(1)[:, 0] >> 32)
+    def uniform(self, mask: Tensor | None = None) -> Tensor:
+        """Draw (n,) numbers in (0, 1); only the streams in `mask` move on, all if None."""
+        return _to_unit(self._words(1, mask)[:, 0] >> 32)
 
-    def normal(self, size: int) -> Tensor:
-        """Draw (n, size) standard normal numbers (Box-Muller)."""
-        words = self._words(size)
+    def normal(self, size: int, mask: Tensor | None = None) -> Tensor:
+        """Draw (n, size) standard normal numbers; only the streams in `mask` move on."""
+        words = self._words(size, mask)  # each word gives both numbers of a Box-Muller pair
         radius = (-2 * _to_unit(words >> 32).log()).sqrt()
         return radius * (2 * math.pi * _to_unit(words & 0xFFFFFFFF)).cos()
 
-    def _words(self, size: int) -> Tensor:
+    def _words(self, size: int, mask: Tensor | None) -> Tensor:
         """Draw (n, size) words of 64 random bits."""
         place = self.draws[:, None] * _LANES + torch.arange(1, size + 1, device=self.draws.device)
-        self.draws = self.draws + 1
+        self.draws = self.draws + (1 if mask is None else mask)
         return _mix(_mix(self.seeds)[:, None] + place * _GOLDEN)
 
 

@@ -1,6 +1,7 @@
 """The dream as a Stable-Baselines3 `VecEnv`."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -9,7 +10,13 @@ import torch
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvStepReturn
+from stable_baselines3.common.vec_env import VecMonitor, VecTransposeImage
+from stable_baselines3.common.vec_env.base_vec_env import (
+    VecEnv,
+    VecEnvIndices,
+    VecEnvStepReturn,
+    VecEnvWrapper,
+)
 
 from srvp_world.envs.dream import DreamVectorEnv
 from srvp_world.errors import ConfigError
@@ -18,8 +25,10 @@ from srvp_world.errors import ConfigError
 class DreamVecEnv(VecEnv):
     """Adapter: SB3's conventions over a `DreamVectorEnv`, which does all the work.
 
-    SB3's on-policy algorithms ask for the value of each truncated row in a call of its own. `bootstrap_with(model)`
-    makes the adapter ask once for all of them and add the discounted values to the rewards instead.
+    SB3's on-policy algorithms ask for the value of each truncated row in a call of its own.
+    `bootstrap_with(model)` makes the adapter ask once for all of them and add the discounted values
+    to the rewards instead. A `VecMonitor` around it would count these values as returns, and needs
+    not be there: `infos[i]["episode"]` has return, in the world's units, and length of each dream.
     """
 
     def __init__(self, num_envs: int, *args: Any, reward_scale: float = 1.0, **kwargs: Any):
@@ -31,25 +40,43 @@ class DreamVecEnv(VecEnv):
         for name in ("autoreset_mode", "output"):
             if name in kwargs:
                 raise ConfigError(f"{name} is fixed for SB3: leave it out")
-        self.dream = DreamVectorEnv(num_envs, *args, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs)
+        self.dream = DreamVectorEnv(
+            num_envs, *args, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs
+        )
         self.reward_scale = reward_scale
+        self._born = time.perf_counter()
         self._critic: OnPolicyAlgorithm | None = None
-        super().__init__(num_envs, self.dream.single_observation_space, self.dream.single_action_space)
+        super().__init__(
+            num_envs, self.dream.single_observation_space, self.dream.single_action_space
+        )
 
     def bootstrap_with(self, model: BaseAlgorithm) -> None:
         """Bootstrap truncated rows with the critic of an on-policy model, in one call for all rows.
 
         Raises:
-            ConfigError: For off-policy models, which bootstrap from their buffers by themselves.
+            ConfigError: For off-policy models, which bootstrap from their buffers by themselves,
+                and for models that see or earn something else than what this adapter gives.
         """
         if not isinstance(model, OnPolicyAlgorithm):
-            raise ConfigError(f"{type(model).__name__} is off-policy and bootstraps by itself: leave this call out")
+            raise ConfigError(f"{type(model).__name__} bootstraps by itself: leave this call out")
+        env = model.get_env()
+        while isinstance(env, VecEnvWrapper):
+            if not isinstance(env, (VecMonitor, VecTransposeImage)):
+                raise ConfigError(
+                    f"{type(env).__name__} changes what the model sees or earns: "
+                    "leave it, or this call, out"
+                )
+            env = env.venv
+        if env is not self:
+            raise ConfigError("the model was built on another env: build it on this one")
         self._critic = model
 
     def reset(self) -> Any:
         """Begin new dreams in all rows."""
         seeds = None if all(seed is None for seed in self._seeds) else list(self._seeds)
         observation, _ = self.dream.reset(seed=seeds)
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, int)
         self.reset_infos = [{"start": self.dream.start} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
@@ -62,6 +89,8 @@ class DreamVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Imagine one frame in every row."""
         observation, rewards, terminated, truncated, dream_infos = self.dream.step(self._given)
+        self._returns += rewards
+        self._lengths += 1
         rewards = rewards * self.reward_scale
         done = terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -69,8 +98,11 @@ class DreamVecEnv(VecEnv):
         for i in np.flatnonzero(done):
             infos[i]["terminal_observation"] = dream_infos["final_obs"][i]
             infos[i]["TimeLimit.truncated"] = bool(cut[i]) and self._critic is None
+            infos[i]["episode"] = self._summary(int(i))
+        self._returns[done] = self._lengths[done] = 0
         if self._critic is not None and cut.any():
-            rewards[cut] += self._critic.gamma * self._values(np.stack([*dream_infos["final_obs"][cut]]))
+            last = np.stack([*dream_infos["final_obs"][cut]])
+            rewards[cut] += self._critic.gamma * self._values(self._critic, last)
         return observation, rewards, done, infos
 
     def close(self) -> None:
@@ -108,10 +140,15 @@ class DreamVecEnv(VecEnv):
         """Rows are never wrapped."""
         return [False for _ in self._get_indices(indices)]
 
+    def _summary(self, row: int) -> dict[str, float]:
+        """Tell of a dream that ended, as SB3's monitors do."""
+        seconds = round(time.perf_counter() - self._born, 6)
+        return {"r": float(self._returns[row]), "l": int(self._lengths[row]), "t": seconds}
 
+    @staticmethod
     @torch.no_grad()
-    def _values(self, observations: np.ndarray) -> np.ndarray:
+    def _values(critic: OnPolicyAlgorithm, observations: np.ndarray) -> np.ndarray:
         """Ask the critic for the values of observations (n, ...)."""
-        policy = self._critic.policy  # type: ignore[union-attr]
-        values = policy.predict_values(policy.obs_to_tensor(observations)[0])
+        policy = critic.policy
+        values: torch.Tensor = policy.predict_values(policy.obs_to_tensor(observations)[0])
         return values[:, 0].cpu().numpy()

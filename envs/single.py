@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium.utils import EzPickle
 from gymnasium.vector import AutoresetMode
 
+from srvp_world.checkpoint import World
 from srvp_world.envs.dream import DreamVectorEnv
 from srvp_world.errors import ConfigError
 
@@ -27,9 +28,13 @@ class DreamEnv(gym.Env[np.ndarray, Any], EzPickle):
         """
         for name in ("num_envs", "autoreset_mode", "stagger", "output"):
             if name in kwargs:
-                raise ConfigError(f"{name} is for a batch of dreams: use gym.make_vec('SRVPDream-v0', ...)")
+                raise ConfigError(
+                    f"{name} is for a batch of dreams: use gym.make_vec('SRVPDream-v0', ...)"
+                )
         EzPickle.__init__(self, render_mode=render_mode, **kwargs)
-        self._dream = DreamVectorEnv(1, autoreset_mode=AutoresetMode.DISABLED, render_mode=render_mode, **kwargs)
+        self._dream = DreamVectorEnv(
+            1, autoreset_mode=AutoresetMode.DISABLED, render_mode=render_mode, **kwargs
+        )
         self.metadata = {**self.metadata, "render_fps": self._dream.metadata["render_fps"]}
         self.render_mode = render_mode
         self.observation_space = self._dream.single_observation_space
@@ -37,18 +42,21 @@ class DreamEnv(gym.Env[np.ndarray, Any], EzPickle):
         self._seeded = False
 
     @property
-    def world(self) -> Any:
+    def world(self) -> World:
         """The world that is being dreamt."""
         return self._dream.world
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin a new dream; without a seed the stream of noise goes on."""
+        """Begin a new dream; without a seed the stream of noise goes on.
+
+        A seed gives the dream that a vector dream has in its first row.
+        """
         super().reset(seed=seed)
-        if seed is not None or not self._seeded:
+        if seed is None and not self._seeded:
             seed = int(self.np_random.integers(2**31))
-            self._seeded = True
+        self._seeded = True
         observation, infos = self._dream.reset(seed=seed)
         return observation[0], {"start": str(infos["start"][0])}
 

@@ -1,6 +1,6 @@
 """Learned latent world models that you can step: SRVP as a Gymnasium environment.
 
-`import srvp_world` is quick and registers `SRVPDream-v0`; everything else loads when it is first used.
+`import srvp_world` is quick and registers `SRVPDream-v0`; everything else loads on first use.
 """
 
 from importlib import import_module

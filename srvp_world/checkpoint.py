@@ -104,7 +104,7 @@ class World:
         Raises:
             ConfigError: If there is no such device.
         """
-        target = _device(device)
+        target = check_device(device)
         if target == self.device:
             return self
         return replace(self, model=copy.deepcopy(self.model).to(target))
@@ -175,7 +175,7 @@ def load(path_or_name: str | Path = DEFAULT_WORLD, device: torch.device | str = 
         WorldFileError: If the file is missing, truncated, not a world, or from a newer version.
         ConfigError: If there is no such device.
     """
-    target = _device(device)
+    target = check_device(device)
     tensors, metadata = read_tensors(_find(path_or_name), "a world file")
     where = f"world file {str(path_or_name)!r}"
     header = _read_header(metadata, where)
@@ -198,8 +198,12 @@ def load(path_or_name: str | Path = DEFAULT_WORLD, device: torch.device | str = 
     )
 
 
-def _device(device: torch.device | str) -> torch.device:
-    """Check that a device is there, by touching it."""
+def check_device(device: torch.device | str) -> torch.device:
+    """Check that a device is there, by touching it.
+
+    Raises:
+        ConfigError: If it is not.
+    """
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:  # torch raises both, over many lines

@@ -1,4 +1,4 @@
-"""Configurations: frozen, keyword-only dataclasses that check themselves and round-trip through JSON."""
+"""Configurations: frozen, keyword-only dataclasses that check themselves, and their JSON."""
 
 import dataclasses
 import types
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """What training maximises: the ELBO of the paper (section 3.3) and the likelihoods of the heads.
+    """What training maximises: the paper's ELBO (section 3.3) and the likelihoods of the heads.
 
     Attributes:
         observation_std: Standard deviation of the Gaussian likelihood of a pixel.
         beta_y: Weight of KL(q(y_1) || p(y_1)).
         beta_z: Weight of the KL of the innovations.
         residual_weight: Weight of the (not squared) L2 norms of the Euler residuals.
-        reward_std: Standard deviation of the likelihood of a reward, after division by the rewards' own.
+        reward_std: Standard deviation of the likelihood of a reward, in units of the rewards' own.
         continuation_weight: Weight of the log-likelihood of going on.
         vector_std: Standard deviation of the likelihood of a normalised vector.
     """
@@ -40,7 +40,9 @@ class ObjectiveConfig:
         for name in ("observation_std", "reward_std", "vector_std"):
             _require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
         for name in ("beta_y", "beta_z", "residual_weight", "continuation_weight"):
-            _require(getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}")
+            _require(
+                getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,17 +100,34 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Refuse what no network can be built from."""
         _require(
-            self.architecture in ("dcgan", "vgg"), f"architecture must be 'dcgan' or 'vgg', got {self.architecture!r}"
+            self.architecture in ("dcgan", "vgg"),
+            f"architecture must be 'dcgan' or 'vgg', got {self.architecture!r}",
         )
-        _require(self.frame_size in FRAME_SIZES, f"frame_size must be one of {FRAME_SIZES}, got {self.frame_size}")
-        _require(self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
-        positive = (
-            "filters code_dim state_dim innovation_dim content_frames inference_hidden dynamics_hidden substeps"
-        ).split()
+        _require(
+            self.frame_size in FRAME_SIZES,
+            f"frame_size must be one of {FRAME_SIZES}, got {self.frame_size}",
+        )
+        _require(
+            self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}"
+        )
+        positive = [
+            "filters",
+            "code_dim",
+            "state_dim",
+            "innovation_dim",
+            "content_frames",
+            "inference_hidden",
+            "dynamics_hidden",
+            "substeps",
+        ]
         for name in positive:
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+            _require(
+                getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
+            )
         for name in ("inference_layers", "dynamics_layers"):
-            _require(getattr(self, name) >= 2, f"{name} must be at least 2, got {getattr(self, name)}")
+            _require(
+                getattr(self, name) >= 2, f"{name} must be at least 2, got {getattr(self, name)}"
+            )
         _require(self.vector_dim >= 0, f"vector_dim must not be negative, got {self.vector_dim}")
 
 
@@ -123,7 +142,7 @@ class TrainConfig:
         window: Frames per window.
         learning_rate: Adam's learning rate before the decay.
         clip_norm: Largest gradient norm; 0 for no clipping.
-        episode_start_fraction: Share of windows of experience that begin with an episode's first frame.
+        episode_start_fraction: Share of windows of experience that begin an episode.
         precision: `float32`, or `bf16` to run encoder and decoder under bfloat16 autocast.
         seed: Seed of initialisation, windows and noise.
         log_every: Updates between scalars in TensorBoard.
@@ -147,17 +166,25 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Refuse empty runs and impossible shares."""
         for name in ("iterations", "batch_size", "log_every", "validate_every", "save_every"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+            _require(
+                getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
+            )
         _require(self.window >= 2, f"window must be at least 2 frames, got {self.window}")
-        _require(0 <= self.decay <= self.iterations, f"decay must be in [0, iterations], got {self.decay}")
-        _require(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
+        _require(
+            0 <= self.decay <= self.iterations,
+            f"decay must be in [0, iterations], got {self.decay}",
+        )
+        _require(
+            self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}"
+        )
         _require(self.clip_norm >= 0, f"clip_norm must not be negative, got {self.clip_norm}")
         _require(
             0 <= self.episode_start_fraction <= 1,
             f"episode_start_fraction must be in [0, 1], got {self.episode_start_fraction}",
         )
         _require(
-            self.precision in ("float32", "bf16"), f"precision must be 'float32' or 'bf16', got {self.precision!r}"
+            self.precision in ("float32", "bf16"),
+            f"precision must be 'float32' or 'bf16', got {self.precision!r}",
         )
 
 
@@ -183,9 +210,20 @@ class PixelConfig:
 
     def __post_init__(self) -> None:
         """Refuse sizes that no model takes."""
-        _require(self.frame_size in FRAME_SIZES, f"frame_size must be one of {FRAME_SIZES}, got {self.frame_size}")
-        _require(self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
-        _require(self.action_repeat >= 1, f"action_repeat must be at least 1, got {self.action_repeat}")
+        _require(
+            self.frame_size in FRAME_SIZES,
+            f"frame_size must be one of {FRAME_SIZES}, got {self.frame_size}",
+        )
+        _require(
+            self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}"
+        )
+        _require(
+            self.action_repeat >= 1, f"action_repeat must be at least 1, got {self.action_repeat}"
+        )
+        _require(
+            self.crop is None or len(self.crop) == 4,
+            f"crop must be (top, left, height, width), got {self.crop}",
+        )
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -205,7 +243,9 @@ def from_json(cls: type[T], data: Any) -> T:
     for name in data:
         if name not in hints:
             raise ConfigError(f"{cls.__name__} has no field {name!r}: {did_you_mean(name, hints)}")
-    values = {name: _convert(value, hints[name], f"{cls.__name__}.{name}") for name, value in data.items()}
+    values = {
+        name: _convert(value, hints[name], f"{cls.__name__}.{name}") for name, value in data.items()
+    }
     try:
         return cls(**values)
     except TypeError as error:
@@ -227,7 +267,11 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
         return value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and (hint is bool) == isinstance(value, bool):
+    if (
+        isinstance(hint, type)
+        and isinstance(value, hint)
+        and (hint is bool) == isinstance(value, bool)
+    ):
         return value
     expected = hint.__name__ if isinstance(hint, type) else str(hint)
     raise ConfigError(f"{where} must be {expected}, got {value!r}")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class SRVPWorldError(ValueError):
-    """Base of all errors that srvp-world raises for a user's mistake; the CLI prints it in one line."""
+    """Base of all errors raised for a user's mistake; the CLI prints them in one line."""
 
 
 class ConfigError(SRVPWorldError):

@@ -1,6 +1,7 @@
 """Reads checkpoints of the original implementation; the only place that knows its names.
 
-The original (github.com/edouardelasalles/srvp) saves a `state_dict` and a `config.json` of constructor arguments.
+The original (github.com/edouardelasalles/srvp) saves a `state_dict` and a `config.json` of
+constructor arguments.
 """
 
 import re
@@ -41,7 +42,12 @@ _ARGUMENTS = {
     "n_euler_steps": "substeps",
     "res_gain": "dynamics_gain",
 }
-_OBJECTIVE = {"obs_scale": "observation_std", "beta_y": "beta_y", "beta_z": "beta_z", "l2_res": "residual_weight"}
+_OBJECTIVE = {
+    "obs_scale": "observation_std",
+    "beta_y": "beta_y",
+    "beta_z": "beta_z",
+    "l2_res": "residual_weight",
+}
 
 
 def load(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> SRVP:
@@ -49,8 +55,8 @@ def load(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> SRVP:
 
     Args:
         config: The original's constructor arguments (`nx nc nf nhx ny nz ...`); others are ignored.
-        state_dict: The original's tensors by its names, however they were read. Never unpickle a file that you do
-            not trust: convert it to safetensors where it was made.
+        state_dict: The original's tensors by its names, however they were read. Never unpickle a
+            file that you do not trust: convert it to safetensors where it was made.
 
     Raises:
         WorldFileError: If an argument or tensor is missing or has another shape.
@@ -58,23 +64,33 @@ def load(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> SRVP:
     required = [name for name in _ARGUMENTS if name not in ("n_euler_steps", "res_gain")]
     for name in required:
         if name not in config:
-            raise WorldFileError(f"the original's config lacks {name!r}: {did_you_mean(name, config)}")
-    objective = ObjectiveConfig(**{ours: float(config[old]) for old, ours in _OBJECTIVE.items() if old in config})
+            raise WorldFileError(
+                f"the original's config lacks {name!r}: {did_you_mean(name, config)}"
+            )
+    objective = ObjectiveConfig(
+        **{ours: float(config[old]) for old, ours in _OBJECTIVE.items() if old in config}
+    )
     shape = {ours: config[old] for old, ours in _ARGUMENTS.items() if old in config}
     model = SRVP(ModelConfig(**shape, objective=objective))
     tensors = model.state_dict()
     for name, tensor in state_dict.items():
         renamed = rename(name)
         if renamed not in tensors:
-            raise WorldFileError(f"tensor {name!r} does not belong to this configuration of the original")
+            raise WorldFileError(
+                f"tensor {name!r} does not belong to this configuration of the original"
+            )
         if tensors[renamed].shape != tensor.shape:
             expected, got = tuple(tensors[renamed].shape), tuple(tensor.shape)
-            raise WorldFileError(f"tensor {name!r} has shape {got}, but the configuration gives {expected}")
+            raise WorldFileError(
+                f"tensor {name!r} has shape {got}, but the configuration gives {expected}"
+            )
         tensors[renamed] = tensor
     missing = set(model.state_dict()) - {rename(name) for name in state_dict}
     missing = {name for name in missing if "normaliser" not in name}
     if missing:
-        raise WorldFileError(f"{len(missing)} tensors are missing, {min(missing)!r} among them: is the file whole?")
+        raise WorldFileError(
+            f"{len(missing)} tensors are missing, {min(missing)!r} among them: is the file whole?"
+        )
     model.load_state_dict(tensors)
     return model.eval()
 

@@ -59,7 +59,6 @@ _CONTROL = ModelConfig(
     dynamics_hidden=256,
     reward=True,
     continuation=True,
-    content_in_dynamics=True,
     objective=ObjectiveConfig(observation_std=0.1),
 )
 
@@ -77,7 +76,7 @@ PRESETS = {
             batch_size=16,
             window=16,
             learning_rate=1e-3,
-            clip_norm=100.0,
+            precision="bf16",
         ),
     ),
 }

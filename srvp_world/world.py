@@ -1,13 +1,14 @@
-"""What every part of the project agrees on: observations, batches, states and the `WorldModel` protocol.
+"""What every part agrees on: observations, batches, states and the `WorldModel` protocol.
 
-Axes are named once, here: b batch, t time, c channels, h height, w width, d features. Frames are (b, t, c, h, w)
-floats in [0, 1]; uint8 (t, h, w, c) exists only on disk and at the edge of an environment.
+Axes are named once, here: b batch, t time, c channels, h height, w width, d features. Frames are
+(b, t, c, h, w) floats in [0, 1]; uint8 (t, h, w, c) exists only on disk and at the edge of an
+environment.
 
 Time, for an episode of T frames:
 
-    x_1 --a_1--> x_2 --a_2--> x_3        an action, and the z that follows it, lie between two frames
-    y_1 --z_2--> y_2 --z_3--> y_3        reward and continuation belong to the arrival
-          r_2,c_2      r_3,c_3           c = 0 where the episode terminated
+    x_1 --a_1--> x_2 --a_2--> x_3      an action, and the z that follows it, lie between frames
+    y_1 --z_2--> y_2 --z_3--> y_3      reward and continuation belong to the arrival
+          r_2,c_2      r_3,c_3         c = 0 where the episode terminated
 
 Row i (from 0) of `actions` is a_{i+1}; row i of `rewards` and `continues` is r_{i+2}, c_{i+2}.
 """
@@ -58,7 +59,7 @@ class Batch:
         episode_start: (b,) bool, True where the window begins with an episode's first frame.
         actions: (b, t - 1, ...) in the action space's units, or None.
         rewards: (b, t - 1) in the environment's units, or None.
-        continues: (b, t - 1), 0.0 where the episode terminated at the arrival and 1.0 elsewhere, or None.
+        continues: (b, t - 1), 0.0 where the episode terminated at the arrival, else 1.0; or None.
         vector: (b, t, d), or None.
     """
 
@@ -84,14 +85,19 @@ class Batch:
 class State(Protocol):
     """An explicit, opaque batch of states of a world.
 
-    Whatever a model needs to go on is in here and nowhere else, so a state can be kept, copied and branched.
+    Whatever a model needs to go on is in here and nowhere else, so a state can be kept, copied and
+    branched.
     """
 
     @property
-    def batch_size(self) -> int: ...
+    def batch_size(self) -> int:
+        """Number of rows."""
+        ...
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it lies."""
+        ...
 
     def where(self, mask: Tensor, other: Self) -> Self:
         """Take row i of self where `mask[i]`, else row i of other."""
@@ -125,12 +131,14 @@ S = TypeVar("S", bound=State)
 class WorldModel(Protocol[S]):
     """A world that can be watched and stepped. No hidden state, no host synchronisation.
 
-    `encode` and `observe` watch (the posterior); `step` imagines (the prior). Only encoded or observed states can
-    observe.
+    `encode` and `observe` watch (the posterior); `step` imagines (the prior). Only encoded or
+    observed states can observe.
     """
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it lies."""
+        ...
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
@@ -158,10 +166,14 @@ class WorldModel(Protocol[S]):
         ...
 
     @property
-    def has_reward(self) -> bool: ...
+    def has_reward(self) -> bool:
+        """Whether steps predict rewards."""
+        ...
 
     @property
-    def has_continuation(self) -> bool: ...
+    def has_continuation(self) -> bool:
+        """Whether steps predict ends."""
+        ...
 
     def encode(
         self,
@@ -172,7 +184,7 @@ class WorldModel(Protocol[S]):
         sample: bool = True,
         generator: torch.Generator | None = None,
     ) -> S:
-        """Watch (b, t, ...) frames and the (b, t - 1, ...) actions between them; return the state at the last frame."""
+        """Watch (b, t, ...) frames and (b, t - 1, ...) actions between them; give the last state."""
         ...
 
     def observe(
@@ -209,7 +221,7 @@ class WorldModel(Protocol[S]):
         ...
 
     def features(self, state: S) -> Tensor:
-        """What a policy sees of the state: (b, d), normalised by the statistics frozen in the world."""
+        """What a policy sees of the state: (b, d), normalised by statistics frozen in the world."""
         ...
 
 
@@ -241,4 +253,3 @@ class Trainable(Protocol):
             (b, t, c, h, w) frames: reconstructions of the watched ones, then what is imagined.
         """
         ...
-

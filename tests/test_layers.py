@@ -16,12 +16,13 @@ LAYERS = (
     "metrics",
     "data",
     "baselines",
-    "checkpoint original presets",
+    "checkpoint original presets results",
     "train",
     "envs",
     "agents",
     "benchmark",
     "demo",
+    "commands",
     "cli",
 )
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer.split()}

@@ -125,11 +125,15 @@ def to_batch(
     experience = episodes[0].actions is not None
     if episode_start is None:
         episode_start = [experience and episode.part == 0 for episode in episodes]
-    frames = torch.from_numpy(np.stack([_stretch(e.frames, length) for e in episodes]))
+    pixels = np.stack([_stretch(e.frames, length) for e in episodes])
+    # NumPy, not torch: this runs in a thread beside training, whose cores torch would fight for.
+    frames = np.divide(
+        rearrange(pixels, "b t h w c -> b t c h w"), 255, dtype=np.float32, order="C"
+    )
     rewards = _stack([e.rewards for e in episodes], length - 1)
     valid = torch.from_numpy(np.arange(length) < sizes[:, None])
     return Batch(
-        frames=rearrange(frames, "b t h w c -> b t c h w").contiguous() / 255,
+        frames=torch.from_numpy(frames),
         valid=valid,
         episode_start=torch.from_numpy(np.asarray(episode_start, dtype=bool)),
         actions=_stack([e.actions for e in episodes], length - 1),

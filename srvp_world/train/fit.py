@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import NoReturn
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -74,6 +75,8 @@ def fit(
     """
     started = perf_counter()
     _check(run, validation, context, resume)
+    # Saturated pixels give denormal gradients, with which a CPU takes seconds for one update.
+    torch.set_flush_denormal(True)
     trainer = Trainer(model, config, run, validation, context)
     if resume:
         trainer.restore()

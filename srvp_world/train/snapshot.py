@@ -82,6 +82,10 @@ def load_snapshot(
             index, key = name.removeprefix(_OPTIMIZER).split(".", 1)
             state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    for parameter, moments in optimizer.state.items():
+        for key, value in moments.items():
+            if value.shape == parameter.shape:  # fused Adam pairs raw memory: layouts must agree
+                moments[key] = torch.empty_like(parameter).copy_(value)
     return header["iteration"], header["best"]
 
 

@@ -1,0 +1,1 @@
+"""The verbs of the command `srvp-world`, one module each."""

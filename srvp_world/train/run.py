@@ -1,0 +1,92 @@
+"""`config.json` of a run folder: what a training run was started with, to resume it alike."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from srvp_world.config import ModelConfig, TrainConfig, from_json, to_json
+from srvp_world.data.files import write_atomically
+from srvp_world.errors import ConfigError, OutputError, WorldFileError
+from srvp_world.train.snapshot import BEST, LAST
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What a training run is made of.
+
+    Attributes:
+        preset: Name of the preset that it began with.
+        model: Shape of the network.
+        train: How it is fitted.
+        episodes: Episodes of the data set.
+        transitions: Steps from frame to frame in them.
+    """
+
+    preset: str
+    model: ModelConfig
+    train: TrainConfig
+    episodes: int
+    transitions: int
+
+    def save(self, run: Path) -> None:
+        """Write it into the run folder, which is made.
+
+        Raises:
+            OutputError: If the folder cannot be written.
+        """
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"cannot make folder {str(run)!r} ({error.strerror}): choose another one"
+            ) from None
+        write_atomically(run / CONFIG, (json.dumps(to_json(self), indent=2) + "\n").encode())
+
+    def check_continues(self, stored: "RunConfig", run: Path) -> None:
+        """Refuse to go on with another model or other data; snapshots check how it is fitted.
+
+        Raises:
+            ConfigError: Naming the first difference.
+        """
+        new = _flat(self)
+        for name, old in _flat(stored).items():
+            if new[name] != old:
+                raise ConfigError(
+                    f"{name} is {new[name]} but {run} was trained with {name} {old}: "
+                    "resume with what it was trained with, or train in another folder"
+                )
+
+
+def read_run(run: Path) -> RunConfig:
+    """Read what the run in a folder was started with.
+
+    Raises:
+        WorldFileError: If there is no run, or its description is broken.
+    """
+    path = run / CONFIG
+    try:
+        return from_json(RunConfig, json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        raise WorldFileError(
+            f"{run} holds no training run ({CONFIG} is missing): train without --resume"
+        ) from None
+    except (ConfigError, ValueError) as error:
+        raise WorldFileError(
+            f"{path} is broken ({error}): restore it, or train in another folder"
+        ) from None
+
+
+def holds_run(run: Path) -> bool:
+    """Say whether a folder holds weights of a run, which another one must not overwrite."""
+    return any((run / name).exists() for name in (LAST, BEST))
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    values = to_json(config)
+    model = values.pop("model")
+    objective = model.pop("objective")
+    del values["train"]
+    return {**values, **model, **objective}
