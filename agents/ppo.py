@@ -18,7 +18,7 @@ SETTINGS: dict[
     "batch_size": 256,
     "n_epochs": 10,
     "gamma": 0.9,
-    "learning_rate": 1e-3,
+    "learning_rate": lambda left: 1e-3 * left,  # without decay the last policies swing to and fro
 }
 
 
@@ -28,6 +28,7 @@ def train_ppo(
     steps: int = 100_000,
     num_envs: int = 64,
     horizon: int = 50,
+    temperature: float = 1.0,
     seed: int = 0,
     pool: StartPool | None = None,
     on_rollout: Callable[[PPO], None] | None = None,
@@ -41,6 +42,7 @@ def train_ppo(
         steps: Dream steps, over all environments.
         num_envs: Dreams side by side.
         horizon: Steps of a dream; short ones cover more starts and stay close to the data.
+        temperature: Factor of the prior's standard deviation in the dreams.
         seed: Of the policy and of the dreams.
         pool: Start states, by default those of the world's own clips.
         on_rollout: Called with the model after each rollout.
@@ -49,7 +51,13 @@ def train_ppo(
     """
     scale = 1.0 / float(world.model.reward_normaliser.std)
     dream = DreamVecEnv(
-        num_envs, world, obs="latent", horizon=horizon, pool=pool, reward_scale=scale
+        num_envs,
+        world,
+        obs="latent",
+        horizon=horizon,
+        temperature=temperature,
+        pool=pool,
+        reward_scale=scale,
     )
     model = PPO("MlpPolicy", dream, seed=seed, device="cpu", **{**SETTINGS, **settings})
     dream.bootstrap_with(model)

@@ -119,8 +119,13 @@ def fit_to_data(model: ModelConfig, data: Dataset) -> ModelConfig:
 
 
 def freeze_statistics(network: SRVP, data: Dataset) -> None:
-    """Set the normalisers of rewards and vectors from a data set."""
+    """Set the normalisers of rewards and vectors from a data set.
+
+    Rewards are bounded by those seen: an agent would soon find out where a head promises more.
+    """
     if data.info.rewards:
+        low, high = data.reward_range()
+        network.reward_normaliser.bound(torch.tensor([low]), torch.tensor([high]))
         mean, std = data.reward_statistics()
         network.reward_normaliser.freeze(torch.tensor([mean]), torch.tensor([std]))
     if data.info.vector_dim:

@@ -184,7 +184,7 @@ class WorldModel(Protocol[S]):
         sample: bool = True,
         generator: torch.Generator | None = None,
     ) -> S:
-        """Watch (b, t, ...) frames and (b, t - 1, ...) actions between them; give the last state."""
+        """Watch (b, t, ...) frames and the actions between them; return the last state."""
         ...
 
     def observe(

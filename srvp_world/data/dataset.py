@@ -96,6 +96,16 @@ class Dataset:
         mean, std = _moments(self._arrays("rewards"))
         return float(mean), float(std)
 
+    def reward_range(self) -> tuple[float, float]:
+        """Smallest and largest reward.
+
+        Raises:
+            DataError: Where the data set has no rewards.
+        """
+        ends = [(block.min(), block.max()) for block in self._arrays("rewards") if len(block)]
+        lows, highs = zip(*ends, strict=True)
+        return float(min(lows)), float(max(highs))
+
     def vector_statistics(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation (d,) of the vectors; 1 for the deviation of constant ones.
 

@@ -9,12 +9,17 @@ class Normaliser(nn.Module):
 
     mean: Tensor
     std: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, size: int):
         """Start as the identity on vectors of `size`."""
         super().__init__()
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("std", torch.ones(size))
+        largest = torch.finfo(torch.float32).max
+        self.register_buffer("low", torch.full((size,), -largest))
+        self.register_buffer("high", torch.full((size,), largest))
 
     @torch.no_grad()
     def freeze(self, mean: Tensor, std: Tensor) -> None:
@@ -22,10 +27,16 @@ class Normaliser(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
+    @torch.no_grad()
+    def bound(self, low: Tensor, high: Tensor) -> None:
+        """Set the range that restored values stay in: what lies beyond was never seen."""
+        self.low.copy_(low)
+        self.high.copy_(high)
+
     def forward(self, value: Tensor) -> Tensor:
         """Normalise (..., size)."""
         return (value - self.mean) / self.std
 
     def restore(self, value: Tensor) -> Tensor:
-        """Undo the normalisation."""
-        return value * self.std + self.mean
+        """Undo the normalisation, within the bounds."""
+        return (value * self.std + self.mean).clamp(self.low, self.high)

@@ -97,6 +97,19 @@ def test_rewards_are_in_real_units():
 
 
 @torch.no_grad()
+def test_rewards_stay_within_what_was_seen():
+    model = tiny_model("box")
+    state, action = watch(model).last, random_actions(model.action, 3, 1)[:, 0]
+    noise = torch.zeros(3, model.noise_dim)
+    free = model.step(state, action, noise=noise)[1].reward
+    low, high = free.min() + 0.2 * (free.max() - free.min()), free.mean()
+    model.reward_normaliser.bound(low[None], high[None])
+    bounded = model.step(state, action, noise=noise)[1].reward
+    torch.testing.assert_close(bounded, free.clamp(low, high))
+    assert not torch.equal(bounded, free)
+
+
+@torch.no_grad()
 def test_a_vector_beside_the_frames_is_read_and_shown():
     model = tiny_model("box", vector_dim=4)
     frames, actions = random_frames(2, T, model), random_actions(model.action, 2, T - 1)

@@ -1,0 +1,80 @@
+"""A world learnt from a folder: what it freezes, and what it carries."""
+
+import numpy as np
+import pytest
+import torch
+
+from srvp_world.checkpoint import load
+from srvp_world.config import ModelConfig, PixelConfig, TrainConfig
+from srvp_world.data.dataset import Dataset
+from srvp_world.envs.collect import collect
+from srvp_world.envs.learn import learn_world
+from srvp_world.envs.policies import policy_factory
+
+MODEL = ModelConfig(
+    filters=2,
+    code_dim=8,
+    state_dim=6,
+    innovation_dim=3,
+    content_frames=2,
+    inference_hidden=16,
+    dynamics_hidden=16,
+)
+TRAIN = TrainConfig(iterations=3, batch_size=4, window=6, validate_every=2, save_every=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "counter"
+    pixels = PixelConfig(env_id="counter_world:Counter-v0", frame_size=32)
+    collect(pixels, folder, policy_factory("random"), episodes=6, progress=False)
+    return Dataset.open(folder)
+
+
+@pytest.fixture(scope="module")
+def learnt(data, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    return learn_world(
+        data, MODEL, TRAIN, run, start_clips=3, start_length=4, pool_episodes=4, progress=False
+    )
+
+
+def test_the_model_follows_the_data(data, learnt):
+    config = learnt.world.model.config
+    assert config.frame_size == 32
+    assert config.action == data.info.action
+    assert config.reward
+    assert config.continuation
+
+
+def test_features_are_normalised_over_the_pool(learnt):
+    features = learnt.world.model.features(learnt.pool.states)
+    torch.testing.assert_close(features.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
+    torch.testing.assert_close(features.std(0), torch.ones(6), atol=1e-3, rtol=0)
+
+
+def test_rewards_have_the_statistics_and_the_range_of_the_data(data, learnt):
+    rewards = np.concatenate([data.read(i).rewards for i in range(len(data))])
+    normaliser = learnt.world.model.reward_normaliser
+    assert normaliser.mean.item() == pytest.approx(rewards.mean(), rel=1e-5)
+    assert normaliser.std.item() == pytest.approx(rewards.std(), rel=1e-5)
+    assert (normaliser.low.item(), normaliser.high.item()) == (rewards.min(), rewards.max())
+
+
+def test_the_world_carries_beginnings_of_episodes(data, learnt):
+    starts = learnt.world.starts
+    assert starts.begin_episodes
+    assert starts.frames.shape[:2] == (3, 4)
+    beginnings = [data.read(i, 0, 4).frames for i in range(len(data))]
+    for clip in starts.frames.numpy():
+        assert any(np.array_equal(clip, beginning) for beginning in beginnings)
+    assert learnt.world.episode_length == 5
+
+
+def test_held_out_episodes_were_not_trained_on(data, learnt):
+    assert 0 < len(learnt.held_out) < len(data)
+
+
+def test_the_saved_world_is_the_learnt_world(learnt, tmp_path):
+    back = load(learnt.world.save(tmp_path / "world.safetensors"))
+    assert back.fingerprint == learnt.world.fingerprint
