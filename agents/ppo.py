@@ -28,7 +28,7 @@ def train_ppo(
     steps: int = 100_000,
     num_envs: int = 64,
     horizon: int = 50,
-    temperature: float = 1.0,
+    temperature: float = 0.5,
     seed: int = 0,
     pool: StartPool | None = None,
     on_rollout: Callable[[PPO], None] | None = None,
@@ -42,7 +42,8 @@ def train_ppo(
         steps: Dream steps, over all environments.
         num_envs: Dreams side by side.
         horizon: Steps of a dream; short ones cover more starts and stay close to the data.
-        temperature: Factor of the prior's standard deviation in the dreams.
+        temperature: Factor of the prior's standard deviation in the dreams; calmer dreams than the
+            world's own gave better agents in reality, on every float32 world that was tried.
         seed: Of the policy and of the dreams.
         pool: Start states, by default those of the world's own clips.
         on_rollout: Called with the model after each rollout.

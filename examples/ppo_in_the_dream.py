@@ -17,7 +17,7 @@ from srvp_world.envs.sb3 import DreamVecEnv
 def main(steps: int, episodes: int) -> None:
     """Learn from dreams alone, and print the return in reality."""
     world = srvp_world.load()
-    dream = DreamVecEnv(64, world, obs="latent", horizon=50, reward_scale=0.1)
+    dream = DreamVecEnv(64, world, obs="latent", horizon=50, temperature=0.5, reward_scale=0.1)
     model = PPO(
         "MlpPolicy", dream, n_steps=32, batch_size=256, gamma=0.9, learning_rate=1e-3, seed=0
     )

@@ -59,7 +59,7 @@ _CONTROL = ModelConfig(
     dynamics_hidden=256,
     reward=True,
     continuation=True,
-    objective=ObjectiveConfig(observation_std=0.1),
+    objective=ObjectiveConfig(observation_std=0.2),
 )
 
 PRESETS = {
@@ -68,15 +68,11 @@ PRESETS = {
     "kth": Preset(model=_KTH, train=_paper(150_000, 50_000, 100, 20)),
     "human36m": Preset(model=replace(_KTH, channels=3), train=_paper(325_000, 25_000, 100, 16)),
     "bair": Preset(model=_BAIR, train=_paper(1_000_000, 500_000, 192, 12)),
+    # Measured on Pendulum-v1: bfloat16 codes are too coarse for an agent that balances.
     "control": Preset(
         model=_CONTROL,
         train=TrainConfig(
-            iterations=2_500,
-            decay=2_000,
-            batch_size=16,
-            window=16,
-            learning_rate=1e-3,
-            precision="bf16",
+            iterations=2_200, decay=1_760, batch_size=16, window=16, learning_rate=1e-3
         ),
     ),
 }

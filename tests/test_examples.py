@@ -1,0 +1,52 @@
+"""The README's Python and every example run, in a short form, on the world that ships."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import srvp_world
+from srvp_world.checkpoint import SHIPPED
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_run(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--steps", "2048", "--episodes", "1"])
+    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+    assert re.search(r"real return over 1 episodes: -?\d+", capsys.readouterr().out)
+
+
+def test_the_readme_runs(tmp_path, capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 1
+    short = blocks[0].replace("100_000", "2048").replace("n_eval_episodes=10", "n_eval_episodes=1")
+    assert short != blocks[0]
+    script = tmp_path / "readme.py"
+    script.write_text(short)
+    runpy.run_path(str(script))
+    assert re.search(r"\(-\d+", capsys.readouterr().out)
+
+
+def test_the_shipped_world_is_small_and_says_how_good_it_is():
+    assert (SHIPPED / "pendulum.safetensors").stat().st_size <= 4 * 2**20
+    measured = srvp_world.load().measured
+    assert measured["return_after"]["episodes"] == 50
+    assert measured["return_after"]["mean"] > measured["return_before"]["mean"]
+    assert set(measured["open_loop_psnr"]) == {"1", "10", "30"}
+
+
+@pytest.mark.parametrize("obs", ["pixels", "latent"])
+def test_gym_make_without_arguments_opens_it(obs):
+    env = gym.make("SRVPDream-v0", obs=obs, render_mode="rgb_array")
+    check_env(env.unwrapped, skip_render_check=False)
+
+
+def test_a_module_prefix_finds_the_dream_without_an_import():
+    assert gym.make("srvp_world:SRVPDream-v0").unwrapped.world.pixels.env_id == "Pendulum-v1"
