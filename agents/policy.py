@@ -175,6 +175,23 @@ class LatentAgent:
         return self._last
 
 
+class FrameAgent:
+    """Acts with an SB3 model that was trained on frames, in this process."""
+
+    def __init__(self, model: BaseAlgorithm, *, deterministic: bool = True):
+        """Act with a model."""
+        self.model, self.deterministic = model, deterministic
+
+    def reset(self, seed: int) -> None:
+        """Begin a new episode; a model that draws its actions draws the same ones for a seed."""
+        torch.manual_seed(seed)
+
+    def act(self, frame: np.ndarray) -> Any:
+        """Choose an action on a frame (h, w, c) uint8."""
+        action, _ = self.model.predict(frame, deterministic=self.deterministic)
+        return action[()]  # a NumPy scalar where the action has no axes
+
+
 @dataclass(frozen=True)
 class SavedAgent:
     """Builds a `LatentAgent` from files; travels to worker processes as two paths."""

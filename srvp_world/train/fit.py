@@ -7,7 +7,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import NoReturn
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -75,8 +74,6 @@ def fit(
     """
     started = perf_counter()
     _check(run, validation, context, resume)
-    # Saturated pixels give denormal gradients, with which a CPU takes seconds for one update.
-    torch.set_flush_denormal(True)
     trainer = Trainer(model, config, run, validation, context)
     if resume:
         trainer.restore()

@@ -45,6 +45,8 @@ class Trainer:
     ) -> None:
         """Make the optimizer."""
         assert isinstance(model, nn.Module), f"fit needs an nn.Module, got {type(model).__name__}"
+        # Saturated pixels give denormal gradients, with which a CPU takes seconds for one update.
+        torch.set_flush_denormal(True)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster convolutions
         self.model = model
         self.config = config

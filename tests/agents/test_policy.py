@@ -1,0 +1,127 @@
+"""Policies on disk, and agents that act on real frames with them."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import A2C, DQN, PPO
+from worlds import KINDS, tiny_world
+
+from srvp_world.agents.policy import FrameAgent, LatentAgent, LatentPolicy, SavedAgent
+from srvp_world.envs.latent import Watcher
+from srvp_world.envs.sb3 import DreamVecEnv
+from srvp_world.errors import ConfigError, WorldFileError
+
+
+def sb3_model(world, algorithm=PPO, **kwargs):
+    dream = DreamVecEnv(2, world, obs="latent")
+    return algorithm("MlpPolicy", dream, seed=0, device="cpu", **kwargs)
+
+
+def features(world, n=7):
+    return torch.randn(n, world.model.feature_dim, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("algorithm", [PPO, A2C])
+def test_a_stored_policy_acts_as_its_sb3_model(kind, algorithm, tmp_path):
+    world = tiny_world(kind)
+    model = sb3_model(world, algorithm, policy_kwargs={"net_arch": [16, 8]})
+    path = LatentPolicy.from_sb3(model, world).save(tmp_path / "policy.safetensors")
+    actions = LatentPolicy.load(path, world).choose(features(world)).numpy()
+    expected, _ = model.predict(features(world).numpy(), deterministic=True)
+    assert actions.dtype == world.action.dtype
+    np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_draws_follow_the_distribution_and_the_generator(kind):
+    world = tiny_world(kind)
+    policy = LatentPolicy.from_sb3(sb3_model(world), world)
+    seen = features(world, 1).expand(4000, -1)
+    one, two = (policy.choose(seen, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert len(torch.unique(one.reshape(4000, -1)[:, 0])) > 1
+    world.action.check(one.numpy())
+    if kind == "discrete":
+        wanted = policy.network(seen[:1]).softmax(-1)[0]
+        shares = torch.bincount(one, minlength=3) / 4000
+        torch.testing.assert_close(shares, wanted, atol=0.04, rtol=0)
+
+
+def test_another_world_is_refused(tmp_path):
+    world, other = tiny_world("box"), tiny_world("box")
+    torch.nn.init.ones_(other.model.prior.network[0].weight)
+    path = LatentPolicy.from_sb3(sb3_model(world), world).save(tmp_path / "policy.safetensors")
+    with pytest.raises(WorldFileError, match=f"{world.fingerprint}, not {other.fingerprint}"):
+        LatentPolicy.load(path, other)
+
+
+def test_what_cannot_be_stored_is_refused():
+    world = tiny_world("discrete")
+    with pytest.raises(ConfigError, match="DQN"):
+        LatentPolicy.from_sb3(sb3_model(world, DQN), world)
+    with pytest.raises(ConfigError, match="tanh or ReLU"):
+        model = sb3_model(world, policy_kwargs={"activation_fn": torch.nn.SiLU})
+        LatentPolicy.from_sb3(model, world)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "truncated"), (b"\x00" * 64, "truncated"), (None, "no file")],
+)
+def test_broken_files_are_refused(tmp_path, content, message):
+    path = tmp_path / "policy.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WorldFileError, match=message):
+        LatentPolicy.load(path, tiny_world("box"))
+
+
+def test_a_world_is_no_policy(tmp_path):
+    world = tiny_world("box")
+    path = world.save(tmp_path / "world.safetensors")
+    with pytest.raises(WorldFileError, match="holds no policy"):
+        LatentPolicy.load(path, world)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_agent_asks_its_policy_about_what_it_watched(kind):
+    world = tiny_world(kind)
+    policy = LatentPolicy.from_sb3(sb3_model(world), world)
+    agent, watcher = LatentAgent(world, policy), Watcher(world)
+    frames = world.starts.frames[0].numpy()
+    for episode in range(2):  # a second episode owes nothing to the first
+        agent.reset(episode)
+        seen = watcher.begin(frames[0])
+        for t in range(3):
+            action = agent.act(frames[t])
+            expected = policy.choose(torch.from_numpy(seen)[None])[0].numpy()
+            np.testing.assert_array_equal(action, expected)
+            assert np.shape(action) == world.action.shape
+            seen = watcher.follow(frames[t + 1], action)
+
+
+def test_a_saved_agent_travels_as_two_paths(tmp_path):
+    made = tiny_world("box")
+    world = made.save(tmp_path / "world.safetensors")
+    policy = LatentPolicy.from_sb3(sb3_model(made), made).save(tmp_path / "policy.safetensors")
+    agent = SavedAgent(world, policy)(made.action)
+    frame = made.starts.frames[0, 0].numpy()
+    np.testing.assert_array_equal(
+        agent.act(frame), LatentAgent(made, LatentPolicy.load(policy, made)).act(frame)
+    )
+    with pytest.raises(ConfigError, match="the env takes Discrete"):
+        SavedAgent(world, policy)(tiny_world("discrete").action)
+
+
+def test_an_sb3_model_on_frames_acts_in_process():
+    world = tiny_world("discrete")
+    env = DreamVecEnv(1, world, obs="latent")
+    frames = gym.spaces.Box(0, 255, (32, 32, 1), np.uint8)
+    env.observation_space = frames
+    model = PPO("MlpPolicy", env, seed=0, device="cpu", n_steps=8, batch_size=8)
+    agent = FrameAgent(model)
+    agent.reset(0)
+    frame = world.starts.frames[0, 0].numpy()
+    assert agent.act(frame) == model.predict(frame, deterministic=True)[0]
