@@ -122,7 +122,8 @@ class LatentPolicy(nn.Module):
         config = from_json(PolicyConfig, header)
         if config.world != world.fingerprint:
             raise WorldFileError(
-                f"{where} belongs to world {config.world}, not {world.fingerprint}: give its own"
+                f"{where} belongs to world {config.world}, not {world.fingerprint}: "
+                "give its own world"
             )
         policy = cls(config)
         load_weights(policy, tensors, where)

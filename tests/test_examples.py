@@ -42,6 +42,7 @@ def test_the_shipped_world_is_small_and_says_how_good_it_is():
     assert set(measured["open_loop_psnr"]) == {"1", "10", "30"}
 
 
+@pytest.mark.filterwarnings("ignore:.*infinity:UserWarning")  # latents have no bounds
 @pytest.mark.parametrize("obs", ["pixels", "latent"])
 def test_gym_make_without_arguments_opens_it(obs):
     env = gym.make("SRVPDream-v0", obs=obs, render_mode="rgb_array")

@@ -1,12 +1,13 @@
 """Plots that commands leave in their run folders."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.figure
 import numpy as np
 
-from srvp_world.errors import OutputError
+from srvp_world.data.files import write_atomically
 
 
 def plot_returns(returns: Mapping[int, Sequence[float]], dream_return: float, path: Path) -> None:
@@ -44,7 +45,6 @@ def plot_returns(returns: Mapping[int, Sequence[float]], dream_return: float, pa
     )
     axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
-    try:
-        figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise OutputError(f"cannot write {str(path)!r} ({error}): choose another folder") from None
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_atomically(path, picture.getvalue())

@@ -42,6 +42,7 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
 def _run(args: Namespace, command: str) -> None:
     from srvp_world.checkpoint import check_device
     from srvp_world.config import to_json
+    from srvp_world.data.check import check_values
     from srvp_world.data.dataset import Dataset
     from srvp_world.data.info import DESCRIPTION
     from srvp_world.envs.learn import learn_world
@@ -53,6 +54,7 @@ def _run(args: Namespace, command: str) -> None:
         raise OutputError(f"{out} holds a data set: choose another folder for the run")
     check_device(args.device)
     plan = _plan(args, data)
+    check_values(data, progress=not args.quiet)  # before there is a run folder
     if not holds_run(out):
         plan.save(out)
     with _silenced("srvp_world.train.fit"):  # after Ctrl-C, `_kept` says more than its warning

@@ -15,7 +15,7 @@ from safetensors import safe_open
         ("--learning-rate -1", ["learning_rate", "-1"]),
         ("--observation-std 0", ["observation_std", "positive"]),
         ("--decay 99", ["decay", "99"]),
-        ("--device tpu9", ["'tpu9'", "--device cpu"]),
+        ("--device tpu9", ["'tpu9'", "use 'cpu'"]),
         ("--resume", ["no training run", "without --resume"]),
     ],
 )

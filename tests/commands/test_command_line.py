@@ -26,9 +26,7 @@ def test_training_help_explains_every_field_and_shows_the_presets_own_defaults(c
     text = " ".join(capsys.readouterr().out.split())
     assert "--state-dim INT Size of the state y. [50]" in text
     assert "--skips, --no-skips Whether the decoder also sees the encoder's maps" in text
-    assert (
-        "Share of windows of experience that begin with an episode's first frame. [0.125]" in text
-    )
+    assert "Share of windows of experience that begin an episode. [0.125]" in text
     for follows_data in ("--frame-size", "--channels", "--reward ", "--vector-dim"):
         assert follows_data not in text
 

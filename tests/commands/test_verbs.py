@@ -1,4 +1,5 @@
 import json
+import math
 import signal
 from pathlib import Path
 
@@ -31,19 +32,17 @@ def test_a_trained_world_has_the_shape_that_flags_asked_for(shop):
     assert (config.filters, config.code_dim, config.frame_size) == (2, 8, 32)
     assert world.pixels.env_id == "counter_world:Counter-v0" and world.episode_length == 8
     content = json.loads((shop.run / "results.json").read_text())
-    assert content["numbers"]["iterations"] == 6 and content["numbers"]["best"] > 0
+    assert content["numbers"]["iterations"] == 6 and math.isfinite(content["numbers"]["best"])
     assert content["protocol"]["train"]["decay"] == 6  # shortened with the iterations
     assert content["protocol"]["model"]["filters"] == 2
 
 
 def test_flags_reach_model_objective_and_training(shop, tmp_path):
-    flags = (
-        "--skips --substeps 2 --beta-z 0.25 --seed 5 --learning-rate 0.01 --no-content-in-dynamics"
-    )
+    flags = "--skips --substeps 2 --beta-z 0.25 --seed 5 --learning-rate 0.01 --content-in-dynamics"
     assert run(f"train {shop.data} --out {tmp_path}/run {SMALL} {flags} --iterations 1") == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     model, train = config["model"], config["train"]
-    assert (model["skips"], model["substeps"], model["content_in_dynamics"]) == (True, 2, False)
+    assert (model["skips"], model["substeps"], model["content_in_dynamics"]) == (True, 2, True)
     assert model["objective"]["beta_z"] == 0.25
     assert (train["seed"], train["learning_rate"], train["iterations"]) == (5, 0.01, 1)
     assert load(tmp_path / "run" / "world.safetensors").model.config.skips
