@@ -45,6 +45,7 @@ def evaluate_in_dream(
     *,
     episodes: int = 100,
     seed: int = 0,
+    temperature: float = 1.0,
     pool: StartPool | None = None,
 ) -> np.ndarray:
     """Dream episodes as long as real ones, from where real ones began; give their returns (n,)."""
@@ -55,6 +56,7 @@ def evaluate_in_dream(
         start="first",
         output="torch",
         autoreset_mode="Disabled",
+        temperature=temperature,
         pool=pool,
     )
     returns, _ = roll(dream, policy.choose, seed)

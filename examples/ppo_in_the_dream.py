@@ -19,7 +19,13 @@ def main(steps: int, episodes: int) -> None:
     world = srvp_world.load()
     dream = DreamVecEnv(64, world, obs="latent", horizon=50, temperature=0.5, reward_scale=0.1)
     model = PPO(
-        "MlpPolicy", dream, n_steps=32, batch_size=256, gamma=0.9, learning_rate=1e-3, seed=0
+        "MlpPolicy",
+        dream,
+        n_steps=32,
+        batch_size=256,
+        gamma=0.9,
+        learning_rate=lambda left: 1e-3 * left,  # `left` falls from 1 to 0
+        seed=0,
     )
     model.learn(steps)
     real = Monitor(make_real_env(world))

@@ -16,6 +16,7 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add("--episodes", type=int, default=20, help="real, and as many dreamt [%(default)s]")
     add("--seed", type=int, default=10_000, help="of the first episode [%(default)s]")
     add("--workers", type=int, default=2, help="processes side by side [%(default)s]")
+    add("--temperature", type=float, default=1.0, help="of the dream [%(default)s]")
     add("--out", type=Path, metavar="FOLDER", help="where to leave results.json [nowhere]")
 
 
@@ -42,7 +43,13 @@ def _run(args: Namespace, command: str) -> None:
     )
     returns = {
         "real": np.array([result.episode_return for result in played]),
-        "dream": evaluate_in_dream(world, policy, episodes=args.episodes, seed=args.seed),
+        "dream": evaluate_in_dream(
+            world,
+            policy,
+            episodes=args.episodes,
+            seed=args.seed,
+            temperature=args.temperature,
+        ),
     }
     print("| return | mean | std | episodes |\n|---|---|---|---|")
     for name, values in returns.items():
@@ -58,6 +65,7 @@ def _run(args: Namespace, command: str) -> None:
         "pixels": world.pixels and to_json(world.pixels),
         "actions": "the most likely one",
         "dream": "from real episode starts, over an episode as long as the real one",
+        "temperature": args.temperature,
         "seeds": f"{args.seed} to {args.seed + args.episodes - 1}",
         "workers": args.workers,
     }

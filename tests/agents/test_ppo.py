@@ -89,3 +89,12 @@ def test_dream_returns_are_in_real_units_and_repeat():
     one, two = (evaluate_in_dream(world, policy, episodes=5, seed=2) for _ in range(2))
     np.testing.assert_array_equal(one, two)
     assert one.shape == (5,)
+
+
+def test_without_temperature_dreams_from_one_start_are_alike():
+    world = tiny_world("box", lengths=(6,))
+    dream = DreamVecEnv(2, world, obs="latent")
+    policy = LatentPolicy.from_sb3(PPO("MlpPolicy", dream, seed=0, device="cpu"), world)
+    cold, warm = (evaluate_in_dream(world, policy, episodes=4, temperature=t) for t in (0.0, 1.0))
+    np.testing.assert_allclose(cold, cold[0], rtol=1e-5)
+    assert np.ptp(warm) > 0
