@@ -128,7 +128,7 @@ def run_demo(
     return numbers
 
 
-def table(numbers: dict[str, Any], out: Path) -> str:
+def table(numbers: dict[str, Any], out: Path, program: str = "srvp-world") -> str:
     """Lay out a demo's numbers as a small Markdown table, with the next command to try."""
     rows = [
         ("real steps", f"{numbers['real_steps']:,}"),
@@ -138,7 +138,7 @@ def table(numbers: dict[str, Any], out: Path) -> str:
         ("dream return after", _spread(numbers["dream_return"])),
     ]
     lines = ["| what | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
-    command = f"srvp-world evaluate {out}/world.safetensors {out}/policies/final.safetensors"
+    command = f"{program} evaluate {out}/world.safetensors {out}/policies/final.safetensors"
     return "\n".join([*lines, "", f"Everything is in {out}. Next: {command} --episodes 10"])
 
 

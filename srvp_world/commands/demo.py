@@ -1,5 +1,6 @@
 """`srvp-world demo`: the main job from end to end."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,9 @@ def _run(args: Namespace, command: str) -> None:
 
     config = FAST if args.fast else None
     numbers = run_demo(args.out, seed=args.seed, config=config, progress=not args.quiet)
-    print(table(numbers, args.out))
+    # As it was called: the folder that it lies in need not be on the path.
+    program = sys.argv[0] if Path(sys.argv[0]).stem == "srvp-world" else "srvp-world"
+    print(table(numbers, args.out, program))
 
 
 def _kept(args: Namespace, command: str) -> str:
