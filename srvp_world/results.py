@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from srvp_world import __version__
-from srvp_world.data.files import write_atomically
-from srvp_world.errors import OutputError
+from srvp_world.data.files import make_folder, write_atomically
 
 PACKAGES = ("torch", "gymnasium", "stable_baselines3", "numpy")
 
@@ -57,12 +56,7 @@ def write_results(
         "versions": _versions(),
     }
     text = json.dumps(_strict(content), indent=2, allow_nan=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make folder {str(path.parent)!r} ({error.strerror}): choose another one"
-        ) from None
+    make_folder(path.parent)
     write_atomically(path, text.encode())
     return path
 

@@ -6,6 +6,20 @@ from pathlib import Path
 from srvp_world.errors import OutputError
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; one that is there is fine.
+
+    Raises:
+        OutputError: Where it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make folder {str(folder)!r} ({error.strerror}): choose another one"
+        ) from None
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a kill leaves the old one or the new one, never half of it.
 

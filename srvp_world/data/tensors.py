@@ -7,8 +7,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from srvp_world.data.files import write_atomically
-from srvp_world.errors import OutputError, WorldFileError
+from srvp_world.data.files import make_folder, write_atomically
+from srvp_world.errors import WorldFileError
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
@@ -61,12 +61,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         OutputError: If the folder cannot be written to.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make folder {str(path.parent)!r} ({error.strerror}): choose another one"
-        ) from None
+    make_folder(path.parent)
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     write_atomically(path, save(contiguous, dict(metadata)))
     return path

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from srvp_world.config import ModelConfig, TrainConfig, from_json, to_json
-from srvp_world.data.files import write_atomically
-from srvp_world.errors import ConfigError, OutputError, WorldFileError
+from srvp_world.data.files import make_folder, write_atomically
+from srvp_world.errors import ConfigError, WorldFileError
 from srvp_world.train.snapshot import BEST, LAST
 
 CONFIG = "config.json"
@@ -37,12 +37,7 @@ class RunConfig:
         Raises:
             OutputError: If the folder cannot be written.
         """
-        try:
-            run.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"cannot make folder {str(run)!r} ({error.strerror}): choose another one"
-            ) from None
+        make_folder(run)
         write_atomically(run / CONFIG, (json.dumps(to_json(self), indent=2) + "\n").encode())
 
     def check_continues(self, stored: "RunConfig", run: Path) -> None:

@@ -1,25 +1,21 @@
 """A world learnt from a folder: what it freezes, and what it carries."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from worlds import CONFIG
 
 from srvp_world.checkpoint import load
-from srvp_world.config import ModelConfig, PixelConfig, TrainConfig
+from srvp_world.config import PixelConfig, TrainConfig
 from srvp_world.data.dataset import Dataset
 from srvp_world.envs.collect import collect
 from srvp_world.envs.learn import learn_world
 from srvp_world.envs.policies import policy_factory
 
-MODEL = ModelConfig(
-    filters=2,
-    code_dim=8,
-    state_dim=6,
-    innovation_dim=3,
-    content_frames=2,
-    inference_hidden=16,
-    dynamics_hidden=16,
-)
+# Unlike the data in all that should follow them.
+MODEL = replace(CONFIG, frame_size=64, reward=False, continuation=False)
 TRAIN = TrainConfig(iterations=3, batch_size=4, window=6, validate_every=2, save_every=2)
 
 
