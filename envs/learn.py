@@ -2,20 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from einops import rearrange
 
 from srvp_world.checkpoint import StartClips, World
 from srvp_world.config import ModelConfig, TrainConfig
 from srvp_world.data.check import check_values
 from srvp_world.data.dataset import Dataset
+from srvp_world.data.episodes import Episode
+from srvp_world.data.mnist import Digits
+from srvp_world.data.moving_mnist import FRAME, MovingDigits
 from srvp_world.data.windows import WindowSampler
 from srvp_world.envs.starts import StartPool, clips_of, watch_clips
 from srvp_world.errors import DataError
 from srvp_world.model.srvp import SRVP
+from srvp_world.train.distributed import Processes
 from srvp_world.train.fit import FitResult, fit
 from srvp_world.world import Batch
 
@@ -30,13 +36,11 @@ class LearntWorld(NamedTuple):
         world: Ready to save and to dream; its start clips are a sample of the data's episodes.
         pool: States at every frame of up to `pool_episodes` episodes, more than the world carries.
         fit: How the fit went.
-        held_out: Episodes that were not trained on.
     """
 
     world: World
     pool: StartPool
     fit: FitResult
-    held_out: Dataset
 
 
 def learn_world(
@@ -45,14 +49,15 @@ def learn_world(
     train: TrainConfig,
     run: Path,
     *,
+    held_out: Dataset | None = None,
     start_clips: int = 16,
     start_length: int = 24,
     pool_episodes: int = 100,
     resume: bool = False,
     progress: bool = True,
-    device: torch.device | str = "cpu",
+    processes: Processes | None = None,
 ) -> LearntWorld:
-    """Fit a model to a data set and make a world of it.
+    """Fit a model to episodes and make a world of it.
 
     Frame size, channels, actions, heads and vector follow the data, whatever `model` says.
 
@@ -61,38 +66,40 @@ def learn_world(
         model: Shape of the network.
         train: How to fit.
         run: Folder for logs and checkpoints.
+        held_out: Episodes to validate on; None sets 5 % of the data's apart.
         start_clips: Clips that the world carries; many short ones cover more than a few episodes.
         start_length: Frames of each, from the first frame of an episode on.
         pool_episodes: Episodes whose states calibrate the features and make the pool.
         resume: Whether to go on from the run folder's last checkpoint.
         progress: Whether to show a bar.
-        device: Where to fit.
+        processes: Who shares the training; None means that this process trains alone.
 
     Raises:
         DataError: For values on disk that no writer of ours would have stored.
     """
-    check_values(data, progress=progress)
-    config = fit_to_data(model, data)
-    network = SRVP(config, seed=train.seed)
-    freeze_statistics(network, data)
-    training, held_out = data.split(VALIDATION_FRACTION, train.seed)
-    network.to(device)
-    sampler = _sampler(training, config, train, train.seed)
+    processes = processes or Processes()
+    with processes.together():
+        check_values(data, progress=progress and processes.first)
+        config = fit_to_data(model, data)
+        network = SRVP(config, seed=train.seed)
+        freeze_statistics(network, data)
+        training = data
+        if held_out is None:
+            training, held_out = data.split(VALIDATION_FRACTION, train.seed)
+        sampler = _sampler(training, config, train)
+        validation = _validation(held_out, config, train)
     result = fit(
-        network,
-        sampler.batch,
+        network.to(processes.device),
+        partial(sampler.batch, shard=processes.shard),
         train,
         run,
-        validation=_validation(held_out, config, train),
-        context=max(config.content_frames, train.window // 4),
+        validation=validation,
+        context=_context(config, train),
         resume=resume,
         progress=progress,
+        processes=processes,
     )
-    network.eval().requires_grad_(False)
-    clips = _clips(training, pool_episodes, config, train.seed)
-    pool = watch_clips(network, clips)
-    features = network.features(pool.states)
-    network.feature_normaliser.freeze(features.mean(0), features.std(0))
+    pool = _freeze_features(network, _clips(training, pool_episodes, config, train.seed))
     carried = _clips(training, start_clips, config, train.seed, start_length)
     info = data.info
     world = World(
@@ -100,8 +107,78 @@ def learn_world(
         starts=carried,
         pixels=info.pixels,
         episode_length=round(data.mean_length) if info.action else None,
+        fps=info.frame_rate or World.fps,
     )
-    return LearntWorld(world, pool, result, held_out)
+    return LearntWorld(world, pool, result)
+
+
+def learn_moving_mnist(
+    digits: Digits,
+    model: ModelConfig,
+    train: TrainConfig,
+    run: Path,
+    *,
+    stochastic: bool,
+    start_clips: int = 16,
+    pool_clips: int = 100,
+    resume: bool = False,
+    progress: bool = True,
+    processes: Processes | None = None,
+) -> LearntWorld:
+    """Fit a model to Moving MNIST, made on the fly, and make a world of it.
+
+    Args:
+        digits: Which digits move; validation has 5 % of them to itself.
+        model: Shape of the network; frames are grey and 64 pixels wide whatever it says.
+        train: How to fit.
+        run: Folder for logs and checkpoints.
+        stochastic: Whether bounces draw new speeds.
+        start_clips: Clips that the world carries.
+        pool_clips: Clips whose states calibrate the features and make the pool.
+        resume: Whether to go on from the run folder's last checkpoint.
+        progress: Whether to show a bar.
+        processes: Who shares the training; None means that this process trains alone.
+    """
+    processes = processes or Processes()
+    config = replace(model, frame_size=FRAME, channels=1)
+    network = SRVP(config, seed=train.seed)
+    training, held_out = digits.split()
+
+    def source(digits: Digits, batch_size: int, window: int) -> MovingDigits:
+        return MovingDigits(
+            digits, stochastic=stochastic, batch_size=batch_size, window=window, seed=train.seed
+        )
+
+    validation = source(held_out, train.batch_size, train.window)
+    result = fit(
+        network.to(processes.device),
+        partial(source(training, train.batch_size, train.window).batch, shard=processes.shard),
+        train,
+        run,
+        validation=[validation.batch(i) for i in range(VALIDATION_BATCHES)],
+        context=_context(config, train),
+        resume=resume,
+        progress=progress,
+        processes=processes,
+    )
+    watched = source(training, pool_clips, config.content_frames).batch(train.iterations)
+    pixels = rearrange(watched.frames * 255, "n t c h w -> n t h w c").round().byte().numpy()
+    clips = [Episode(frames=clip) for clip in pixels]
+    pool = _freeze_features(network, clips_of(clips))
+    return LearntWorld(World(network, clips_of(clips[:start_clips])), pool, result)
+
+
+def _freeze_features(network: SRVP, clips: StartClips) -> StartPool:
+    """Watch clips; normalise what policies see by the states that they lead to."""
+    network.eval().requires_grad_(False)
+    pool = watch_clips(network, clips)
+    features = network.features(pool.states)
+    network.feature_normaliser.freeze(features.mean(0), features.std(0))
+    return pool
+
+
+def _context(config: ModelConfig, train: TrainConfig) -> int:
+    return train.conditioning or max(config.content_frames, train.window // 4)
 
 
 def fit_to_data(model: ModelConfig, data: Dataset) -> ModelConfig:
@@ -133,14 +210,14 @@ def freeze_statistics(network: SRVP, data: Dataset) -> None:
         network.vector_normaliser.freeze(torch.from_numpy(means), torch.from_numpy(stds))
 
 
-def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig, seed: int) -> WindowSampler:
+def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig) -> WindowSampler:
     return WindowSampler(
         data,
         batch_size=train.batch_size,
         window=train.window,
         episode_start_fraction=train.episode_start_fraction,
         min_frames=config.content_frames,
-        seed=seed,
+        seed=train.seed,
     )
 
 
@@ -148,7 +225,7 @@ def _validation(held_out: Dataset, config: ModelConfig, train: TrainConfig) -> S
     """Draw the batches that every validation sees; none without held-out episodes."""
     if not len(held_out):
         return ()
-    sampler = _sampler(held_out, config, train, train.seed)
+    sampler = _sampler(held_out, config, train)
     return [sampler.batch(i) for i in range(VALIDATION_BATCHES)]
 
 

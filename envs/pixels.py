@@ -7,11 +7,10 @@ from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from einops import rearrange
 from gymnasium.error import DependencyNotInstalled, DeprecatedEnv, Error, UnregisteredEnv
-from PIL import Image
 
 from srvp_world.config import PixelConfig
+from srvp_world.data.frame_format import FrameFormat
 from srvp_world.errors import ConfigError, SpaceError, UnknownNameError, did_you_mean
 
 AnyEnv = gym.Env[Any, Any]
@@ -29,6 +28,7 @@ class PixelObservation(gym.Wrapper[np.ndarray, Any, Any, Any]):
         """Show `env`, made with render mode `rgb_array`, as the configuration says."""
         super().__init__(env)
         self.config = config
+        self._format = FrameFormat(config.frame_size, config.channels, config.crop)
         size = config.frame_size
         self.observation_space = gym.spaces.Box(0, 255, (size, size, config.channels), np.uint8)
 
@@ -64,26 +64,7 @@ class PixelObservation(gym.Wrapper[np.ndarray, Any, Any, Any]):
                 f"{self.config.env_id} renders {_describe(image)} instead of a uint8 image "
                 "(h, w, 3): give an env whose render_mode 'rgb_array' works"
             )
-        # Grey first: one channel is resized instead of three, which halves the time of the rest.
-        picture = Image.fromarray(self._crop(image))
-        if self.config.channels == 1:
-            picture = picture.convert("L")
-        size = self.config.frame_size
-        small = np.array(picture.resize((size, size), Image.Resampling.BOX))  # ours, so writable
-        return rearrange(small, "h w -> h w 1") if small.ndim == 2 else small
-
-    def _crop(self, image: np.ndarray) -> np.ndarray:
-        if self.config.crop is None:
-            return image
-        top, left, height, width = self.config.crop
-        rows, columns = image.shape[:2]
-        inside = 0 <= top < top + height <= rows and 0 <= left < left + width <= columns
-        if not inside:
-            raise ConfigError(
-                f"crop {self.config.crop} (top, left, height, width) does not lie inside the "
-                f"{rows} x {columns} image of {self.config.env_id}: choose a smaller one"
-            )
-        return image[top : top + height, left : left + width]
+        return self._format.apply(image, self.config.env_id)
 
 
 def make_pixel_env(config: PixelConfig) -> PixelObservation:

@@ -72,7 +72,7 @@ class World:
     starts: StartClips
     pixels: PixelConfig | None = None
     episode_length: int | None = None
-    fps: int = 15
+    fps: float = 15.0
     measured: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -158,7 +158,7 @@ class _Header:
     model: ModelConfig
     pixels: PixelConfig | None
     episode_length: int | None
-    fps: int
+    fps: float
     begin_episodes: bool
     measured: dict[str, Any]
 

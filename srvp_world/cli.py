@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from srvp_world import __version__
 from srvp_world.commands.bench import BENCH
 from srvp_world.commands.collect import COLLECT
+from srvp_world.commands.data import DATA
 from srvp_world.commands.demo import DEMO
 from srvp_world.commands.evaluate import EVALUATE
 from srvp_world.commands.parser import Parser
+from srvp_world.commands.predict import PREDICT
 from srvp_world.commands.train import TRAIN
 from srvp_world.commands.verb import Verb
 from srvp_world.errors import SRVPWorldError, UnknownNameError, did_you_mean
 
 VERBS = {
+    "data": DATA,
     "collect": COLLECT,
     "train": TRAIN,
     "evaluate": EVALUATE,
+    "predict": PREDICT,
     "bench": BENCH,
     "demo": DEMO,
 }

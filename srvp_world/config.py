@@ -144,6 +144,8 @@ class TrainConfig:
         clip_norm: Largest gradient norm; 0 for no clipping.
         episode_start_fraction: Share of windows of experience that begin an episode.
         precision: `float32`, or `bf16` to run encoder and decoder under bfloat16 autocast.
+        conditioning: Frames watched before a validation's prediction; 0 for a quarter of the
+            window, and k at least.
         seed: Seed of initialisation, windows and noise.
         log_every: Updates between scalars in TensorBoard.
         validate_every: Updates between validations; each may save a new best checkpoint.
@@ -158,6 +160,7 @@ class TrainConfig:
     clip_norm: float = 0.0
     episode_start_fraction: float = 0.125
     precision: Literal["float32", "bf16"] = "float32"
+    conditioning: int = 0
     seed: int = 0
     log_every: int = 50
     validate_every: int = 500
@@ -176,6 +179,10 @@ class TrainConfig:
         )
         _require(
             self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}"
+        )
+        _require(
+            0 <= self.conditioning < self.window,
+            f"conditioning must be in [0, window), got {self.conditioning} of {self.window} frames",
         )
         _require(self.clip_norm >= 0, f"clip_norm must not be negative, got {self.clip_norm}")
         _require(

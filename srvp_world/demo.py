@@ -21,13 +21,13 @@ from srvp_world.data.dataset import Dataset
 from srvp_world.data.files import write_atomically
 from srvp_world.data.windows import to_batch
 from srvp_world.envs.collect import collect
-from srvp_world.envs.learn import LearntWorld, learn_world
+from srvp_world.envs.learn import VALIDATION_FRACTION, LearntWorld, learn_world
 from srvp_world.envs.policies import policy_factory
 from srvp_world.errors import OutputError
 from srvp_world.metrics.frame import psnr
+from srvp_world.pictures import frames_to_gif, side_by_side
 from srvp_world.presets import preset
 from srvp_world.results import write_results
-from srvp_world.train.log import frames_to_gif, side_by_side
 from srvp_world.train.snapshot import LAST
 
 PIXELS = PixelConfig(env_id="Pendulum-v1", frame_size=64, channels=1, action_repeat=2)
@@ -101,9 +101,11 @@ def run_demo(
     clock.lap("collect")
     learnt = _learn(data, out, config, seed, progress)
     clock.lap("fit")
-    policies, training = _train_agent(learnt, out, config, seed, progress)
+    policies, seconds = _train_agent(learnt, out, config, seed, progress)
     clock.lap("train_agent")
     numbers = _evaluate(learnt, out, policies, config, progress)
+    _, held_out = data.split(VALIDATION_FRACTION, seed)  # as learning did
+    numbers |= _open_loop(learnt.world, held_out, out)
     clock.lap("evaluate")
     numbers |= {
         "real_steps": config.real_steps,
@@ -112,7 +114,7 @@ def run_demo(
         "seconds": clock.laps,
         "resumed": resumed,
         "training_frames_per_second": learnt.fit.frames_per_second,
-        "dream_steps_per_second": config.dream_steps / training,
+        "dream_steps_per_second": config.dream_steps / seconds,
     }
     learnt.world.with_measured(**numbers, seed=seed).save(out / "world.safetensors", half=True)
     protocol = {"pixels": to_json(PIXELS), "demo": to_json(config), "watched": WATCHED}
@@ -264,21 +266,19 @@ def _evaluate(
         "return_after": _summary(returns[steps[-1]]),
         "dream_return": _summary(dreamt.tolist()),
         "curve": {str(step): _summary(values) for step, values in returns.items()},
-        **_open_loop(learnt, out),
     }
 
 
-def _open_loop(learnt: LearntWorld, out: Path) -> dict[str, Any]:
+def _open_loop(world: World, held_out: Dataset, out: Path) -> dict[str, Any]:
     """Measure and show the dream of held-out episodes beside the truth, with their own actions."""
-    held_out, model = learnt.held_out, learnt.world.model
     batch = to_batch([held_out.read(i) for i in range(min(len(held_out), 8))])
-    frames = model.preview(batch, WATCHED, torch.Generator().manual_seed(0))
+    frames = world.model.preview(batch, WATCHED, torch.Generator().manual_seed(0))
     quality = psnr(frames, batch.frames).mean(0)[WATCHED:]
     still = psnr(batch.frames[:, WATCHED - 1 : WATCHED].expand_as(batch.frames), batch.frames).mean(
         0
     )[WATCHED:]
     movie = side_by_side(batch.frames[:4], frames[:4], WATCHED)
-    write_atomically(out / "truth_and_dream.gif", frames_to_gif(movie, learnt.world.fps, scale=2))
+    write_atomically(out / "truth_and_dream.gif", frames_to_gif(movie, world.fps, scale=2))
     ahead = [step for step in (1, 10, 30) if step <= len(quality)]
     return {
         "open_loop_psnr": {str(step): float(quality[step - 1]) for step in ahead},

@@ -13,13 +13,14 @@ Time, for an episode of T frames:
 Row i (from 0) of `actions` is a_{i+1}; row i of `rewards` and `continues` is r_{i+2}, c_{i+2}.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
+from srvp_world.errors import ConfigError
 from srvp_world.spaces import ActionSpec
 
 
@@ -80,6 +81,50 @@ class Batch:
         """Move every tensor to a device."""
         tensors = {name: value for name, value in vars(self).items() if value is not None}
         return replace(self, **{name: value.to(device) for name, value in tensors.items()})
+
+
+class Shard(NamedTuple):
+    """The rows of every global batch that belong to one of several training processes.
+
+    Attributes:
+        rank: Number of the process, from 0.
+        ranks: How many there are.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+
+    def rows(self, size: int) -> slice:
+        """Give the rows of a global batch of `size` that are this process's own.
+
+        Raises:
+            ConfigError: If the processes cannot share them evenly.
+        """
+        if size % self.ranks:
+            raise ConfigError(
+                f"{self.ranks} processes cannot share a batch_size of {size} evenly: "
+                f"make it a multiple of {self.ranks}"
+            )
+        share = size // self.ranks
+        return slice(self.rank * share, (self.rank + 1) * share)
+
+    def draw(
+        self,
+        source: Callable[..., Tensor],
+        shape: Sequence[int],
+        generator: torch.Generator | None,
+        device: torch.device,
+    ) -> Tensor:
+        """Keep own rows, of `shape`, of what `source` (such as `torch.rand`) draws for all.
+
+        So training sees the same numbers, however many processes share it.
+        """
+        size = shape[0] * self.ranks
+        drawn = source((size, *shape[1:]), generator=generator, device=device)
+        return drawn[self.rows(size)]
+
+
+WHOLE = Shard()  # of a process that trains alone
 
 
 class State(Protocol):
@@ -242,8 +287,8 @@ class Loss(NamedTuple):
 class Trainable(Protocol):
     """A model that `train.fit` can fit: an `nn.Module` with a loss and a preview of batches."""
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
-        """Compute the loss of a batch; every random draw comes from `generator`."""
+    def loss(self, batch: Batch, generator: torch.Generator, shard: Shard = WHOLE) -> Loss:
+        """Compute the loss of a shard of a batch; every random draw comes from `generator`."""
         ...
 
     def preview(self, batch: Batch, context: int, generator: torch.Generator) -> Tensor:

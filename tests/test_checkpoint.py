@@ -160,7 +160,7 @@ BROKEN = {
     "no version": (lambda _, header: header.pop("version"), "has format None"),
     "model": (change_header(model={"filters": 0}), "broken header .*filters must be at least 1"),
     "field": (change_header(modle={}), "broken header .*did you mean 'model'"),
-    "fps": (change_header(fps="fast"), r"broken header .*fps must be int, got 'fast'"),
+    "fps": (change_header(fps="fast"), r"broken header .*fps must be float, got 'fast'"),
     "pixels": (change_header(pixels={}), "broken header .*PixelConfig is incomplete"),
     "lacks": (drop(WEIGHT), "lacks tensor 'prior.network.0.weight'"),
     "shape": (change_tensor(WEIGHT, torch.zeros(2, 3)), r"shape \(2, 3\), expected \(16, 8\)"),

@@ -16,7 +16,7 @@ LAYERS = (
     "metrics",
     "data",
     "baselines",
-    "checkpoint original presets results",
+    "checkpoint original pictures prediction presets results",
     "train",
     "envs",
     "agents",

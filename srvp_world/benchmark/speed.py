@@ -1,4 +1,4 @@
-"""How fast a machine trains a world and dreams in it."""
+"""How fast a machine trains a world, makes clips to train on, and dreams."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,11 +11,14 @@ import torch
 from tqdm import tqdm
 
 from srvp_world.checkpoint import World
-from srvp_world.config import TrainConfig
+from srvp_world.config import ModelConfig, TrainConfig
+from srvp_world.data.mnist import shipped_digits
+from srvp_world.data.moving_mnist import MovingDigits
 from srvp_world.envs.dream import DreamVectorEnv
 from srvp_world.model.srvp import SRVP
-from srvp_world.presets import preset
+from srvp_world.presets import Preset, preset
 from srvp_world.spaces import ActionSpec
+from srvp_world.train.distributed import Processes
 from srvp_world.train.trainer import Trainer
 from srvp_world.world import Batch
 
@@ -26,7 +29,8 @@ OUTPUTS: tuple[Literal["numpy", "torch"], ...] = ("numpy", "torch")
 REPEATS = 5
 REPEAT_SECONDS = 0.3  # each repeat does the work as often as fits, and once at least
 PROTOCOL = {
-    "training": f"updates of preset {PRESET} on random frames and actions; frames of all windows",
+    "training": "updates of the preset on random frames; frames of all windows",
+    "generator": "batches of Moving MNIST as the preset trains on, in one thread",
     "dream": "steps of all rows, with a fixed action, autoreset included",
     "timing": f"one warm-up, then the median of {REPEATS} repeats of about {REPEAT_SECONDS} s",
 }
@@ -35,6 +39,7 @@ PROTOCOL = {
 def measure_speed(
     world: World,
     *,
+    preset_name: str = PRESET,
     num_envs: Sequence[int] = NUM_ENVS,
     repeats: int = REPEATS,
     progress: bool = True,
@@ -43,21 +48,32 @@ def measure_speed(
 
     Args:
         world: Where to dream.
+        preset_name: What to train; of presets that train on Moving MNIST, clips are timed, too.
         num_envs: Sizes of the batches of dreams.
         repeats: Timings that each median is of.
         progress: Whether to show a bar.
 
     Returns:
-        `threads`, `training_frames_per_second`, and `dream_steps_per_second` by observation,
-        output and number of envs.
+        `preset`, `threads`, `training_frames_per_second`, for Moving MNIST
+        `generator_frames_per_second`, and `dream_steps_per_second` by observation, output and
+        number of envs.
+
+    Raises:
+        UnknownNameError: If there is no such preset.
     """
+    chosen = preset(preset_name)
     device = world.device
     dreams: dict[str, dict[str, dict[str, float]]] = {}
-    total = 1 + len(OBSERVATIONS) * len(OUTPUTS) * len(num_envs)
+    made = {}
+    total = 1 + bool(chosen.data) + len(OBSERVATIONS) * len(OUTPUTS) * len(num_envs)
     with tqdm(total=total, desc="speed", unit="timing", disable=not progress) as bar:
         bar.set_postfix_str("training")
-        training = _rate(*_training(device), device, repeats)
+        training = _rate(*_training(chosen, device), device, repeats)
         bar.update()
+        if chosen.data:
+            bar.set_postfix_str("clips")
+            made["generator_frames_per_second"] = _rate(*_generating(chosen), device, repeats)
+            bar.update()
         for obs in OBSERVATIONS:
             for output in OUTPUTS:
                 for n in num_envs:
@@ -66,8 +82,10 @@ def measure_speed(
                     dreams.setdefault(obs, {}).setdefault(output, {})[str(n)] = rate
                     bar.update()
     return {
+        "preset": preset_name,
         "threads": torch.get_num_threads(),
         "training_frames_per_second": training,
+        **made,
         "dream_steps_per_second": dreams,
     }
 
@@ -77,9 +95,13 @@ def table(numbers: dict[str, Any]) -> str:
     dreams = numbers["dream_steps_per_second"]
     sizes = list(dreams[OBSERVATIONS[0]][OUTPUTS[0]])
     heads = [f"{size} {'env' if size == '1' else 'envs'}" for size in sizes]
+    training, made = (
+        numbers.get(f"{name}_frames_per_second") for name in ("training", "generator")
+    )
+    clips = f"; its clips are made at {made:,.0f} frames/s, {made / training:,.0f}x" if made else ""
     lines = [
-        f"training: {numbers['training_frames_per_second']:,.0f} frames/s, "
-        f"{numbers['threads']} CPU threads",
+        f"training, {numbers['preset']}: {training:,.0f} frames/s, "
+        f"{numbers['threads']} CPU threads{clips}",
         "",
         f"| dream steps/s | {' | '.join(heads)} |",
         "|---" * (len(sizes) + 1) + "|",
@@ -91,23 +113,41 @@ def table(numbers: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _training(device: torch.device) -> tuple[Callable[[], object], int]:
-    """Give one update of the preset, and the frames that it takes."""
-    chosen = preset(PRESET)
-    action = ActionSpec(kind="box", shape=(1,), low=(-1.0,), high=(1.0,))
-    config = chosen.train
-    model = SRVP(replace(chosen.model, action=action), seed=0).to(device).train()
-    trainer = Trainer(model, config, Path(), (), context=1)
-    batch = _random_batch(config, model.frame_shape).to(device)
+def _training(chosen: Preset, device: torch.device) -> tuple[Callable[[], object], int]:
+    """Give one update of a preset, and the frames that it takes."""
+    config, shape = chosen.train, chosen.model
+    if shape.reward:  # then it is for experience, where there are actions
+        action = ActionSpec(kind="box", shape=(1,), low=(-1.0,), high=(1.0,))
+        shape = replace(shape, action=action)
+    model = SRVP(shape, seed=0).to(device).train()
+    trainer = Trainer(model, config, Path(), (), 1, Processes(device=device))
+    batch = _random_batch(config, shape).to(device)
     return lambda: trainer.update(batch), config.batch_size * config.window
 
 
-def _random_batch(config: TrainConfig, frame_shape: tuple[int, int, int]) -> Batch:
+def _generating(chosen: Preset) -> tuple[Callable[[], object], int]:
+    """Give the making of one batch of Moving MNIST, and the frames in it."""
+    config = chosen.train
+    source = MovingDigits(
+        shipped_digits(),
+        stochastic=chosen.data == "smmnist",
+        batch_size=config.batch_size,
+        window=config.window,
+        seed=0,
+    )
+    return lambda: source.batch(0), config.batch_size * config.window
+
+
+def _random_batch(config: TrainConfig, shape: ModelConfig) -> Batch:
     b, t = config.batch_size, config.window
     generator = torch.Generator().manual_seed(0)
+    frames = torch.rand(b, t, shape.channels, *2 * [shape.frame_size], generator=generator)
+    valid = torch.ones(b, t, dtype=torch.bool)
+    if shape.action is None:
+        return Batch(frames, valid, episode_start=torch.zeros(b, dtype=torch.bool))
     return Batch(
-        frames=torch.rand(b, t, *frame_shape, generator=generator),
-        valid=torch.ones(b, t, dtype=torch.bool),
+        frames,
+        valid,
         episode_start=torch.arange(b) % 8 == 0,
         actions=2 * torch.rand(b, t - 1, 1, generator=generator) - 1,
         rewards=torch.randn(b, t - 1, generator=generator),

@@ -11,6 +11,7 @@ from srvp_world.commands.verb import RESULTS, Verb, nothing_kept
 def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add = parser.add_argument
     add("--world", default="pendulum", help="world to dream in, a file or a name [%(default)s]")
+    add("--preset", default="control", help="what to train [%(default)s]")
     add("--device", default="cpu", help="where to compute, such as cuda [%(default)s]")
     add("--out", type=Path, metavar="FOLDER", help="where to leave results.json [nowhere]")
 
@@ -21,7 +22,7 @@ def _run(args: Namespace, command: str) -> None:
     from srvp_world.results import write_results
 
     world = load(args.world, args.device)
-    numbers = measure_speed(world, progress=not args.quiet)
+    numbers = measure_speed(world, preset_name=args.preset, progress=not args.quiet)
     print(table(numbers))
     if args.out is not None:
         protocol = {**PROTOCOL, "world": world.fingerprint}
@@ -37,7 +38,12 @@ def _run(args: Namespace, command: str) -> None:
 
 BENCH = Verb(
     summary="Measure how fast this machine trains a world and dreams in it.",
-    examples=("", "--out runs/speed", "--world runs/pendulum/world.safetensors --device cuda"),
+    examples=(
+        "",
+        "--out runs/speed",
+        "--preset smmnist",
+        "--world runs/pendulum/world.safetensors --device cuda",
+    ),
     configure=_configure,
     run=_run,
     kept=nothing_kept,

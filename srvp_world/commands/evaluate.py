@@ -1,5 +1,6 @@
-"""`srvp-world evaluate`: an agent's return in reality beside the one that it dreams of."""
+"""`srvp-world evaluate`: an agent in reality beside its dream, or predicted videos."""
 
+import argparse
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,19 +9,75 @@ from srvp_world.commands.parser import Parser
 from srvp_world.commands.verb import RESULTS, Verb, nothing_kept, world_file
 from srvp_world.errors import ConfigError
 
+AGENT_DEFAULTS = {"episodes": 20, "workers": 2, "temperature": 1.0, "seed": 10_000}
+VIDEO_FLAGS = (
+    "videos",
+    "samples",
+    "conditioning",
+    "horizon",
+    "substeps",
+    "observed_substeps",
+    "data",
+    "batch_size",
+    "device",
+)
+
 
 def _configure(parser: Parser, arguments: Sequence[str]) -> None:
+    parser.usage = f"{parser.prog} WORLD WHAT [options]"
     add = parser.add_argument
     add("world", metavar="WORLD", help="world file, or name of a world that ships")
-    add("policy", type=Path, metavar="POLICY", help="policy file that was trained in the world")
-    add("--episodes", type=int, default=20, help="real, and as many dreamt [%(default)s]")
-    add("--seed", type=int, default=10_000, help="of the first episode [%(default)s]")
-    add("--workers", type=int, default=2, help="processes side by side [%(default)s]")
-    add("--temperature", type=float, default=1.0, help="of the dream [%(default)s]")
-    add("--out", type=Path, metavar="FOLDER", help="where to leave results.json [nowhere]")
+    add(
+        "what",
+        metavar="WHAT",
+        help="policy file: play the agent; or smmnist, mmnist, kth, human36m, bair, or a folder of "
+        "episodes: predict videos",
+    )
+    add("--out", type=Path, metavar="FOLDER", help="where to leave results [agents: nowhere]")
+    add("--seed", type=int, help="of episodes [10000], or of all noise of videos [1]")
+    # Flags that are not given leave no trace, so that those of the other job can be refused.
+    add = parser.add_argument_group("agents", argument_default=argparse.SUPPRESS).add_argument
+    add("--episodes", type=int, help="real, and as many dreamt [20]")
+    add("--workers", type=int, help="processes side by side [2]")
+    add("--temperature", type=float, help="of the dream [1.0]")
+    add = parser.add_argument_group(
+        "videos",
+        "Defaults are those of the paper's protocol of that name. For a folder they are 5 frames\n"
+        "seen and 20 predicted, 100 times, for all of its clips. Results and pictures go to\n"
+        "evaluation-WHAT beside the world, unless --out says otherwise.",
+        argument_default=argparse.SUPPRESS,
+    ).add_argument
+    add("--videos", type=int, metavar="N", help="test clips, the first ones")
+    add("--samples", type=int, metavar="N", help="futures of each clip")
+    add("--conditioning", type=int, metavar="FRAMES", help="frames that the world watches")
+    add("--horizon", type=int, metavar="FRAMES", help="frames that it predicts")
+    add("--substeps", type=int, help="Euler steps per predicted frame [as trained]")
+    add("--observed-substeps", type=int, help="Euler steps per observed frame [as trained]")
+    add("--data", type=Path, metavar="FOLDER", help="test clips of kth, human36m and bair")
+    add("--batch-size", type=int, metavar="CLIPS", help="clips that are watched at once [16]")
+    add("--device", help="where to compute, such as cuda [cpu]")
 
 
 def _run(args: Namespace, command: str) -> None:
+    from srvp_world.commands.evaluate_video import evaluate_clips, is_video
+
+    video = is_video(args.what)
+    others = AGENT_DEFAULTS if video else VIDEO_FLAGS
+    for name in others:
+        if name != "seed" and name in args:
+            flag, jobs = f"--{name.replace('_', '-')}", ("agents", "videos")
+            raise ConfigError(
+                f"{flag} is for {jobs[not video]}, but {args.what!r} is evaluated as one of the "
+                f"{jobs[video]}: leave it out"
+            )
+    if video:
+        evaluate_clips(args, command)
+    else:
+        given = {name: value for name, value in vars(args).items() if value is not None}
+        _evaluate_agent(Namespace(**{"out": None, **AGENT_DEFAULTS, **given}), command)
+
+
+def _evaluate_agent(args: Namespace, command: str) -> None:
     import numpy as np
 
     from srvp_world.agents.evaluate import evaluate_in_dream, evaluate_in_reality
@@ -31,12 +88,12 @@ def _run(args: Namespace, command: str) -> None:
 
     if args.episodes < 1:
         raise ConfigError(f"--episodes must be at least 1, got {args.episodes}")
-    world = load(args.world)
-    policy = LatentPolicy.load(args.policy, world)
+    world, policy_path = load(args.world), Path(args.what)
+    policy = LatentPolicy.load(policy_path, world)
     played = evaluate_in_reality(
         world,
         world_file(args.world),
-        args.policy,
+        policy_path,
         seeds=range(args.seed, args.seed + args.episodes),
         workers=args.workers,
         progress=not args.quiet,
@@ -74,11 +131,14 @@ def _run(args: Namespace, command: str) -> None:
 
 
 EVALUATE = Verb(
-    summary="Play an agent in the real environment and in the dream, side by side.",
+    summary="Play an agent in the real environment and in the dream, or score predicted videos.",
     examples=(
         "pendulum agent.safetensors",
         "runs/demo/world.safetensors runs/demo/policies/final.safetensors --episodes 50",
         "world.safetensors agent.safetensors --out runs/evaluation --workers 4",
+        "runs/mnist/world.safetensors smmnist --videos 500 --samples 20",
+        "runs/kth/world.safetensors kth --data data/kth --device cuda",
+        "runs/own/world.safetensors data/own/test --conditioning 8 --horizon 16 --samples 10",
     ),
     configure=_configure,
     run=_run,

@@ -1,89 +1,186 @@
-"""`srvp-world train`: learn a world from a folder of episodes."""
+"""`srvp-world train`: learn a world from a folder of episodes, or from Moving MNIST."""
 
 import logging
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srvp_world.commands.parser import Parser, add_config_flags, overridden
 from srvp_world.commands.verb import RESULTS, Verb
-from srvp_world.errors import OutputError
+from srvp_world.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
-    from srvp_world.data.dataset import Dataset
+    from srvp_world.config import ModelConfig
+    from srvp_world.data.mnist import Digits
+    from srvp_world.envs.learn import LearntWorld
+    from srvp_world.train.distributed import Processes
     from srvp_world.train.run import RunConfig
 
-PRESET = "control"
+MADE = {"smmnist": True, "mmnist": False}  # made on the fly: is it stochastic?
+SHIPPED = "shipped"
 
 
 def _configure(parser: Parser, arguments: Sequence[str]) -> None:
-    from srvp_world.presets import preset
+    from srvp_world.presets import PRESETS, preset
 
     # The preset decides on the defaults that help shows, so it is looked up first.
     first = Parser(prog=parser.prog, add_help=False)
-    first.add_argument("--preset", default=PRESET)
-    chosen = preset(first.parse_known_args(arguments)[0].preset)
+    first.add_argument("data", nargs="?")
+    first.add_argument("--preset")
+    given = first.parse_known_args(arguments)[0]
+    name = given.preset or _default_preset(given.data or "")
+    chosen = preset(name)
     parser.usage = f"{parser.prog} DATA --out RUN [options]"  # there are more than one can list
     add = parser.add_argument
-    add("data", type=Path, metavar="DATA", help="folder of episodes")
+    add("data", metavar="DATA", help="folder of episodes, or smmnist or mmnist (Moving MNIST)")
     add("--out", type=Path, required=True, metavar="RUN", help="run folder")
-    add("--preset", help=f"model, objective and training to begin with [{PRESET}]")
+    add("--preset", help=f"what to begin with: {', '.join(PRESETS)} [{name}]")
+    digits = f"folder with all 60,000 digits of MNIST, or {SHIPPED!r} for the 10,000 that ship"
+    add("--digits", metavar="FOLDER", help=f"{digits} [{SHIPPED}, but for the paper's presets]")
     add("--resume", action="store_true", help="go on from the run's last checkpoint")
     add("--device", default="cpu", help="where to train, such as cuda [%(default)s]")
-    add_config_flags(parser, "training", chosen.train)
+    add_config_flags(parser, f"training ({name})", chosen.train)
     follows_data = ("frame_size", "channels", "vector_dim", "reward", "continuation")
-    add_config_flags(parser, "model", chosen.model, skip=follows_data)
-    add_config_flags(parser, "objective", chosen.model.objective)
+    add_config_flags(parser, f"model ({name})", chosen.model, skip=follows_data)
+    add_config_flags(parser, f"objective ({name})", chosen.model.objective)
 
 
 def _run(args: Namespace, command: str) -> None:
-    from srvp_world.checkpoint import check_device
-    from srvp_world.config import to_json
-    from srvp_world.data.check import check_values
-    from srvp_world.data.dataset import Dataset
     from srvp_world.data.info import DESCRIPTION
-    from srvp_world.envs.learn import learn_world
-    from srvp_world.results import write_results
+    from srvp_world.train.distributed import distributed
     from srvp_world.train.run import holds_run
 
-    data, out = Dataset.open(args.data), args.out
-    if (out / DESCRIPTION).exists():
-        raise OutputError(f"{out} holds a data set: choose another folder for the run")
-    check_device(args.device)
-    plan = _plan(args, data)
-    check_values(data, progress=not args.quiet)  # before there is a run folder
-    if not holds_run(out):
-        plan.save(out)
-    with _silenced("srvp_world.train.fit"):  # after Ctrl-C, `_kept` says more than its warning
-        learnt = learn_world(
-            data,
+    if (args.out / DESCRIPTION).exists():
+        raise OutputError(f"{args.out} holds a data set: choose another folder for the run")
+    # After Ctrl-C, `_kept` says more than the warning of the fit.
+    with distributed(args.device) as processes, _silenced("srvp_world.train.fit"):
+        with processes.together():
+            source = _open(args, processes)
+            plan = _plan(args, source)
+            if processes.first and not holds_run(args.out):
+                plan.save(args.out)
+        learnt = source.learn(
             plan.model,
             plan.train,
-            out,
+            args.out,
             resume=args.resume,
             progress=not args.quiet,
-            device=args.device,
+            processes=processes,
         )
-    plan.save(out)
-    path = learnt.world.save(out / "world.safetensors")
-    fit = learnt.fit
-    protocol = {**to_json(plan), "data": args.data, "resumed": args.resume}
+        if processes.first:
+            _finish(learnt, plan, args, command, processes)
+
+
+def _finish(
+    learnt: "LearntWorld", plan: "RunConfig", args: Namespace, command: str, processes: "Processes"
+) -> None:
+    """Save the world, write down how the run went, and say so."""
+    from srvp_world.config import to_json
+    from srvp_world.results import write_results
+
+    plan.save(args.out)
+    path, fit = learnt.world.save(args.out / "world.safetensors"), learnt.fit
     write_results(
-        out / RESULTS,
+        args.out / RESULTS,
         vars(fit),
         command=command,
-        protocol=protocol,
+        protocol={
+            **to_json(plan),
+            "folder": args.data,
+            "resumed": args.resume,
+            "processes": processes.shard.ranks,
+        },
         seed=plan.train.seed,
-        device=args.device,
+        device=str(processes.device),
     )
     best = "none" if fit.best is None else f"{fit.best:.4g}"
     print(
         f"{path}: {fit.iterations} updates, {fit.seconds:.1f} s, "
         f"{fit.frames_per_second:.0f} frames/s, best validation loss {best}"
     )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What there is to learn from.
+
+    Attributes:
+        learn: Fits a model of a given shape to it.
+        follow: Lets the shape of a model follow it.
+        about: Fields of the run's description.
+    """
+
+    learn: "Callable[..., LearntWorld]"
+    follow: "Callable[[ModelConfig], ModelConfig]"
+    about: dict[str, Any]
+
+
+def _open(args: Namespace, processes: "Processes") -> _Source:
+    from srvp_world.data.check import check_values
+    from srvp_world.data.dataset import Dataset
+    from srvp_world.data.moving_mnist import FRAME
+    from srvp_world.envs.learn import fit_to_data, learn_moving_mnist, learn_world
+
+    if args.data in MADE:
+        digits = _digits(args)
+        return _Source(
+            learn=partial(learn_moving_mnist, digits, stochastic=MADE[args.data]),
+            follow=partial(replace, frame_size=FRAME, channels=1),
+            about={"data": f"{args.data}: {digits.source}"},
+        )
+    if args.digits is not None:
+        raise ConfigError(
+            f"--digits is for {' and '.join(MADE)}, not for {args.data}: leave it out"
+        )
+    folder, apart = _folder(Path(args.data)), Path(args.data) / "validation"
+    data = Dataset.open(folder)
+    held_out = Dataset.open(apart) if folder.parent == apart.parent and apart.is_dir() else None
+    check_values(data, progress=not args.quiet and processes.first)  # before there is a run folder
+    return _Source(
+        learn=partial(learn_world, data, held_out=held_out),
+        follow=partial(fit_to_data, data=data),
+        about={"episodes": len(data.episodes), "transitions": data.transitions},
+    )
+
+
+def _digits(args: Namespace) -> "Digits":
+    """Find the digits that move: the paper's presets want all of them, unless told otherwise."""
+    from srvp_world.data.mnist import all_digits, shipped_digits
+    from srvp_world.presets import preset
+
+    name = args.preset or _default_preset(args.data)
+    if args.digits is None and preset(name).every_digit and not args.resume:
+        raise ConfigError(
+            f"preset {name!r} wants all 60,000 digits: fetch them with `srvp-world data fetch mnist"
+            f" --out FOLDER` and give --digits FOLDER, or take the 10,000 with --digits {SHIPPED}"
+        )
+    if args.digits in (None, SHIPPED):
+        return shipped_digits()
+    return all_digits(Path(args.digits))
+
+
+def _folder(folder: Path) -> Path:
+    """Give the data set to train on: the folder, or its part `train` where it is split."""
+    from srvp_world.data.info import DESCRIPTION
+
+    part = folder / "train"
+    return part if (part / DESCRIPTION).exists() and not (folder / DESCRIPTION).exists() else folder
+
+
+def _default_preset(data: str) -> str:
+    """Choose by what there is to learn from; mistakes are told where it is opened."""
+    from srvp_world.data.info import read_info
+
+    if data in MADE:
+        return f"{data}-small"
+    try:
+        return "control" if read_info(_folder(Path(data))).action else "video-small"
+    except DataError:
+        return "control"
 
 
 @contextmanager
@@ -96,24 +193,22 @@ def _silenced(name: str) -> Iterator[None]:
         logger.disabled = before
 
 
-def _plan(args: Namespace, data: "Dataset") -> "RunConfig":
+def _plan(args: Namespace, source: _Source) -> "RunConfig":
     """Put preset, or run to be resumed, and flags together."""
-    from srvp_world.envs.learn import fit_to_data
     from srvp_world.presets import preset
     from srvp_world.train.run import RunConfig, read_run
 
     stored = read_run(args.out) if args.resume else None
-    name = args.preset or (stored.preset if stored else PRESET)
+    name = args.preset or (stored.preset if stored else _default_preset(args.data))
     base = stored or preset(name)
     if "iterations" in args and "decay" not in args and not stored:
         args.decay = min(base.train.decay, args.iterations)  # short runs decay all the way
     objective = overridden(base.model.objective, args)
     plan = RunConfig(
         preset=name,
-        model=fit_to_data(replace(overridden(base.model, args), objective=objective), data),
+        model=source.follow(replace(overridden(base.model, args), objective=objective)),
         train=overridden(base.train, args),
-        episodes=len(data.episodes),
-        transitions=data.transitions,
+        **source.about,
     )
     if stored:
         plan.check_continues(stored, args.out)
@@ -131,11 +226,13 @@ def _kept(args: Namespace, command: str) -> str:
 
 
 TRAIN = Verb(
-    summary="Learn a world from a folder of episodes.",
+    summary="Learn a world from a folder of episodes, or from Moving MNIST.",
     examples=(
         "data --out runs/pendulum",
         "data --out runs/long --iterations 10000 --filters 16 --observation-std 0.2",
         "data --out runs/pendulum --resume",
+        "smmnist --out runs/smmnist --iterations 20000 --decay 10000",
+        "smmnist --preset smmnist --digits mnist --out runs/paper --device cuda",
     ),
     configure=_configure,
     run=_run,

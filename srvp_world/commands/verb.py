@@ -1,11 +1,13 @@
 """What a verb of the command is, and what several verbs need."""
 
+import argparse
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from srvp_world.commands.parser import Parser
+from srvp_world.errors import UnknownNameError, did_you_mean
 
 RESULTS = "results.json"
 
@@ -27,6 +29,36 @@ class Verb:
     configure: Callable[[Parser, Sequence[str]], None]
     run: Callable[[Namespace, str], None]
     kept: Callable[[Namespace, str], str]
+
+
+def group(summary: str, verbs: Mapping[str, Verb]) -> Verb:
+    """Make one verb of several, each found by the word that follows: `srvp-world data check`."""
+
+    def configure(parser: Parser, arguments: Sequence[str]) -> None:
+        name = arguments[0] if arguments else "--help"
+        if name.startswith("-"):
+            parser.add_argument("verb", metavar="VERB", choices=verbs, help="one of those below")
+            listed = "\n".join(f"  {name:<10}{verb.summary}" for name, verb in verbs.items())
+            parser.epilog = f"verbs:\n{listed}\n\n{parser.epilog}"
+            return
+        if name not in verbs:
+            hint = did_you_mean(name, verbs)
+            raise UnknownNameError(f"no verb {name!r} of `{parser.prog}`: {hint}")
+        verb = verbs[name]
+        # The name of the program has the word already, so that usage need not show it twice.
+        parser.add_argument("verb", help=argparse.SUPPRESS)
+        parser.prog, parser.description = f"{parser.prog} {name}", verb.summary
+        examples = "\n".join(f"  {parser.prog} {example}" for example in verb.examples)
+        parser.epilog = f"examples:\n{examples}"
+        verb.configure(parser, arguments[1:])
+
+    return Verb(
+        summary=summary,
+        examples=tuple(f"{name} {line}" for name, verb in verbs.items() for line in verb.examples),
+        configure=configure,
+        run=lambda args, command: verbs[args.verb].run(args, command),
+        kept=lambda args, command: verbs[args.verb].kept(args, command),
+    )
 
 
 def nothing_kept(args: Namespace, command: str) -> str:

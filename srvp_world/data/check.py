@@ -1,12 +1,14 @@
 """Checks of what files hold beyond their headers, for data that others may have written."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from srvp_world.data.dataset import Dataset
-from srvp_world.data.episodes import Episode, read_array
+from srvp_world.data.episodes import Episode, read_array, read_header
+from srvp_world.data.info import DatasetInfo
 
 
 def check_values(dataset: Dataset, *, progress: bool = True) -> None:
@@ -17,12 +19,24 @@ def check_values(dataset: Dataset, *, progress: bool = True) -> None:
     Raises:
         DataError: For values that are NaN or infinite, and for actions outside the space.
     """
-    info = dataset.info
-    present = {"actions": info.action, "rewards": info.rewards, "vector": info.vector_dim}
-    names = [name for name, value in present.items() if value]
     bar = tqdm(dataset.records, desc="checking values", unit="file", delay=2, disable=not progress)
-    for i, record in enumerate(bar):
-        path = dataset.path(i)
-        blank = np.broadcast_to(np.uint8(0), (record.frames, *info.frame_shape))  # takes no memory
-        arrays: dict[str, Any] = {name: read_array(path, name) for name in names}
-        Episode(frames=blank, **arrays).validate(info, str(path))
+    for i, _ in enumerate(bar):
+        check_file(dataset.path(i), dataset.info)
+
+
+def check_file(path: Path, info: DatasetInfo) -> Episode:
+    """Refuse a file as `check_values` does.
+
+    Returns:
+        Its episode, with blank frames.
+
+    Raises:
+        DataError: Naming the first thing that is wrong.
+    """
+    present = {"actions": info.action, "rewards": info.rewards, "vector": info.vector_dim}
+    arrays: dict[str, Any] = {name: read_array(path, name) for name, has in present.items() if has}
+    frames = read_header(path).frames
+    blank = np.broadcast_to(np.uint8(0), (frames, *info.frame_shape))  # takes no memory
+    episode = Episode(frames=blank, **arrays)
+    episode.validate(info, str(path))
+    return episode

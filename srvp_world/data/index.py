@@ -62,18 +62,20 @@ def append_record(folder: Path, record: Record) -> None:
             os.close(descriptor)
 
 
+def episode_files(folder: Path) -> list[Path]:
+    """List the files of a data set that should hold episodes."""
+    shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in shown if path.suffix == SUFFIX)
+
+
 def scan(folder: Path, info: DatasetInfo) -> tuple[Record, ...]:
     """List all episode files, from the index where it is right and from their headers elsewhere.
 
     Raises:
         DataError: For a file that is not in the index and is broken or does not fit `info`.
     """
-    sizes = {
-        path.name: path.stat().st_size
-        for path in folder.iterdir()
-        if path.suffix == SUFFIX and not path.name.startswith(".")
-    }
-    indexed = _read(folder / INDEX)
+    sizes = {path.name: path.stat().st_size for path in episode_files(folder)}
+    indexed = read_index(folder)
     known = {
         name: record
         for name, record in indexed.items()
@@ -107,10 +109,10 @@ def record_of(path: Path, info: DatasetInfo) -> Record:
     )
 
 
-def _read(path: Path) -> dict[str, Record]:
-    """Parse the lines that can be parsed."""
+def read_index(folder: Path) -> dict[str, Record]:
+    """Parse the lines that can be parsed, whether the files are as they say or not."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (folder / INDEX).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return {}
     records = (_parse(line) for line in lines)

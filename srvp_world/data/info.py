@@ -29,6 +29,7 @@ class DatasetInfo:
         rewards: Whether every action has a reward.
         pixels: How the frames were made from a real environment, where there is one.
         source: Where the data came from, for people.
+        frame_rate: Stored frames per second of video, where all episodes have the same.
     """
 
     frame_size: int
@@ -38,6 +39,7 @@ class DatasetInfo:
     rewards: bool = False
     pixels: PixelConfig | None = None
     source: str = ""
+    frame_rate: float | None = None
 
     @property
     def frame_shape(self) -> tuple[int, int, int]:
@@ -134,4 +136,9 @@ def read_info(folder: Path) -> DatasetInfo:
 
 def way_out(folder: Path) -> str:
     """What to do where a folder holds nothing."""
-    return f"record one with `srvp-world collect ENV --out {folder}`"
+    if (folder / "train" / DESCRIPTION).exists():
+        return f"give {folder / 'train'}"
+    return (
+        f"record one with `srvp-world collect ENV --out {folder}`, or make one of videos with "
+        "`srvp-world data import`"
+    )

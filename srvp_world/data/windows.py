@@ -11,7 +11,7 @@ from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Ending, Episode
 from srvp_world.data.index import Record
 from srvp_world.errors import ConfigError, DataError
-from srvp_world.world import Batch
+from srvp_world.world import WHOLE, Batch, Shard
 
 
 class WindowSampler:
@@ -75,14 +75,15 @@ class WindowSampler:
         self._must_begin = first & (frames < shortest)
         self._begin_fraction = episode_start_fraction if len(self._firsts) else 0.0
 
-    def batch(self, iteration: int) -> Batch:
-        """Draw the windows of an iteration.
+    def batch(self, iteration: int, shard: Shard = WHOLE) -> Batch:
+        """Draw the windows of an iteration, and read those of a shard.
 
         Returns:
             A batch on the CPU, `window` frames long.
 
         Raises:
             DataError: Where a file is gone or broken.
+            ConfigError: Where the processes cannot share the batch evenly.
         """
         rng = np.random.default_rng([self._seed, iteration])
         numbers = rng.integers(self._ends[-1], size=self._batch_size)
@@ -93,6 +94,8 @@ class WindowSampler:
             records[begins] = rng.choice(self._firsts, size=int(begins.sum()))
             starts[begins] = 0
         begins |= self._must_begin[records]
+        own = shard.rows(self._batch_size)
+        records, starts, begins = records[own], starts[own], begins[own]
         episodes = [
             self.dataset.read(int(record), int(start), int(start) + self._window)
             for record, start in zip(records, starts, strict=True)
@@ -181,7 +184,7 @@ def _possible_starts(record: Record, window: int, shortest: int) -> int:
 
 def _require_length(dataset: Dataset, window: int) -> None:
     for record in dataset.records:
-        if record.frames < window:
+        if record.frames < window and record.part == 0:  # ends of long ones are just not drawn
             raise DataError(
                 f"{dataset.folder / record.name} has {record.frames} frames, but {window} are "
                 "needed: leave the clip out or use shorter windows"

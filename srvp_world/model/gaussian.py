@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from srvp_world.world import WHOLE, Shard
+
 
 class Gaussian(NamedTuple):
     """A diagonal normal distribution.
@@ -25,14 +27,16 @@ class Gaussian(NamedTuple):
         mean, scale = raw.chunk(2, dim=-1)
         return cls(mean, softplus(scale) + 1e-8)
 
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """Draw a reparametrised sample."""
-        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+    def sample(self, generator: torch.Generator | None = None, shard: Shard = WHOLE) -> Tensor:
+        """Draw a reparametrised sample, with the noise of a shard's rows."""
+        noise = shard.draw(torch.randn, self.mean.shape, generator, self.mean.device)
         return self.mean + self.std * noise
 
-    def draw(self, sample: bool, generator: torch.Generator | None = None) -> Tensor:
+    def draw(
+        self, sample: bool, generator: torch.Generator | None = None, shard: Shard = WHOLE
+    ) -> Tensor:
         """Draw a sample, or take the mean where `sample` is False."""
-        return self.sample(generator) if sample else self.mean
+        return self.sample(generator, shard) if sample else self.mean
 
     def kl(self, other: "Gaussian") -> Tensor:
         """Kullback-Leibler divergence from self to other, summed over the last axis."""

@@ -114,6 +114,32 @@ class Networks(nn.Module):
         features: Tensor = self.feature_normaliser(raw)
         return features
 
+    def advance(
+        self,
+        state: SRVPState,
+        action: Tensor | None = None,
+        noise: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+        substeps: int | None = None,
+    ) -> tuple[Tensor, Context]:
+        """Imagine one frame ahead and show every state on the way; arguments as of `step`.
+
+        Returns:
+            States (b, substeps, state_dim) after each Euler step, and what all of them were told.
+
+        Raises:
+            SpaceError: If actions are missing, not wanted or of another shape.
+            ConfigError: If substeps are fewer than one.
+        """
+        context = self._context(self._encode_actions(action, (state.batch_size,)), state.w)
+        prior = self.prior(state.y, context)
+        if noise is None:
+            noise = torch.randn(prior.mean.shape, generator=generator, device=prior.mean.device)
+        z = prior.mean + temperature * prior.std * noise
+        substates, _ = self.dynamics(state.y, z, context, self._substeps(substeps))
+        return substates, context
+
     def _encode_frames(self, observation: Observation) -> tuple[Tensor, list[Tensor]]:
         """Give codes (b, t, code_dim) and, where the model has skips, maps (b, t, c, h, w)."""
         frames, vector = observation

@@ -10,7 +10,7 @@ from srvp_world.model.gaussian import Gaussian
 from srvp_world.model.loss import elbo
 from srvp_world.model.networks import Networks
 from srvp_world.model.state import ContentBank, Inference, SRVPState
-from srvp_world.world import Batch, Loss, Observation, Prediction
+from srvp_world.world import WHOLE, Batch, Loss, Observation, Prediction, Shard
 
 
 class SRVP(Networks):
@@ -28,6 +28,7 @@ class SRVP(Networks):
         substeps: int | None = None,
         sample: bool = True,
         generator: torch.Generator | None = None,
+        shard: Shard = WHOLE,
     ) -> Inference:
         """Watch whole clips and return every distribution of posterior and prior.
 
@@ -44,6 +45,7 @@ class SRVP(Networks):
             substeps: Euler steps per frame; None means the trained number.
             sample: False takes every mean.
             generator: Source of the noise.
+            shard: Which rows of a global batch these are, of whose noise they take their part.
 
         Raises:
             DataError: If frames have another shape, or are fewer than k and start no episode.
@@ -76,9 +78,9 @@ class SRVP(Networks):
             before = None if encoded is None else pad(encoded, (0, 0, 1, 0))  # a_0 = 0
             q_z, memory = self.filter(codes, before, None)
             q_z = Gaussian(q_z.mean[:, 1:], q_z.std[:, 1:])
-            z = q_z.draw(sample, generator)
+            z = q_z.draw(sample, generator, shard)
             context = self._context(encoded, repeat(w, "b d -> b t d", t=t - 1))
-            y1 = q_y1.draw(sample, generator)
+            y1 = q_y1.draw(sample, generator, shard)
             y, substates, residuals = self._roll(y1, z, context, substeps)
             p_z = self.prior(y[:, :-1], context)
         content = ContentBank(w, tuple(stage[rows, skip_frame] for stage in maps))
@@ -164,12 +166,7 @@ class SRVP(Networks):
         Raises:
             SpaceError: If actions are missing, not wanted or of another shape.
         """
-        context = self._context(self._encode_actions(action, (state.batch_size,)), state.w)
-        prior = self.prior(state.y, context)
-        if noise is None:
-            noise = torch.randn(prior.mean.shape, generator=generator, device=prior.mean.device)
-        z = prior.mean + temperature * prior.std * noise
-        substates, _ = self.dynamics(state.y, z, context, self._substeps(substeps))
+        substates, context = self.advance(state, action, noise, temperature, generator, substeps)
         y = substates[:, -1]
         reward = continuation = None
         if self.reward_head:
@@ -252,22 +249,24 @@ class SRVP(Networks):
             states.append(state.y[:, None])
         return self.decode_clip(torch.cat(states, dim=1), inference.content)
 
-    def loss(self, batch: Batch, generator: torch.Generator) -> Loss:
-        """Compute the training loss of a batch; see `model.loss.elbo`.
+    def loss(self, batch: Batch, generator: torch.Generator, shard: Shard = WHOLE) -> Loss:
+        """Compute the training loss of a shard of a batch; see `model.loss.elbo`.
 
         As in the original, w comes from k frames and skips from one frame, drawn anew from the
         whole clip.
         """
-        order = torch.rand(batch.valid.shape, generator=generator, device=batch.valid.device)
-        order = order.masked_fill(~batch.valid, 2.0).argsort(dim=1)  # frames past the end come last
-        skip = torch.rand(batch.valid.shape, generator=generator, device=batch.valid.device)
+        valid = batch.valid
+        order = shard.draw(torch.rand, valid.shape, generator, valid.device)
+        order = order.masked_fill(~valid, 2.0).argsort(dim=1)  # frames past the end come last
+        skip = shard.draw(torch.rand, valid.shape, generator, valid.device)
         inference = self.infer(
             batch.observation,
             batch.actions,
             episode_start=batch.episode_start,
             content_frames=order[:, : self.config.content_frames],
-            skip_frame=skip.masked_fill(~batch.valid, -1.0).argmax(dim=1),
-            lengths=batch.valid.sum(1),
+            skip_frame=skip.masked_fill(~valid, -1.0).argmax(dim=1),
+            lengths=valid.sum(1),
             generator=generator,
+            shard=shard,
         )
         return elbo(self, batch, inference)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from srvp_world.config import TrainConfig
 from srvp_world.errors import ConfigError, OutputError
+from srvp_world.train.distributed import Processes
 from srvp_world.train.log import Logger
 from srvp_world.train.snapshot import BEST, LAST
 from srvp_world.train.stream import held_interrupts, prefetched
@@ -31,6 +33,7 @@ class FitResult:
         frames_per_second: Training frames per second of this call, validation and saving left out.
         terms: Loss of the last update (`total`) and its terms; empty if nothing was left to do.
         best: Lowest validation total, whose weights are in `best.safetensors`; None without one.
+            Only the first of several processes validates, and knows.
     """
 
     iterations: int
@@ -50,34 +53,43 @@ def fit(
     context: int = 2,
     resume: bool = False,
     progress: bool = True,
+    processes: Processes | None = None,
 ) -> FitResult:
     """Fit a model, and leave logs, `last.safetensors` and `best.safetensors` in a run folder.
 
     All noise comes from the seed and the iteration, so a resumed fit goes on as if it had never
-    stopped: bit for bit on a CPU. Ctrl-C saves after the update that is under way.
+    stopped: bit for bit on a CPU. Ctrl-C or SIGTERM saves after the update that is under way.
 
     Args:
         model: An `nn.Module` on its device; left in evaluation mode.
         batches: Gives the batch of an iteration, the same whenever it is asked; called in a thread.
+            Where there are several processes, gives this one's rows of it.
         config: How to fit.
         run: Folder of the run.
         validation: Batches that are not trained on.
         context: Frames watched before the open-loop prediction of a validation.
         resume: Whether to go on from the folder's last snapshot.
         progress: Whether to show a progress bar.
+        processes: Who shares the training; None means that this process trains alone.
 
     Raises:
         TrainError: If the loss or the weights are not finite any more; the last snapshot stays.
         OutputError: If the folder cannot be written, or holds a run that is not to be resumed.
         WorldFileError: If there is no whole snapshot of this model to resume from.
-        ConfigError: If the configuration differs from the one of the run to resume.
+        ConfigError: If the configuration differs from the one of the run to resume, or processes
+            cannot share a batch evenly.
     """
     started = perf_counter()
-    _check(run, validation, context, resume)
-    trainer = Trainer(model, config, run, validation, context)
+    processes = processes or Processes()
+    with processes.together():
+        processes.shard.rows(config.batch_size)
+        _check(run, validation, context, resume)
+    trainer = Trainer(model, config, run, validation, context, processes)
     if resume:
         trainer.restore()
-    with Logger(run, trainer.iteration) as logger:
+    with processes.together():
+        logger = Logger(run, trainer.iteration) if processes.first else None
+    with logger or nullcontext():
         clock = _run(trainer, batches, logger, progress)
     return FitResult(
         iterations=trainer.iteration,
@@ -115,36 +127,42 @@ class _Clock:
 
 
 def _run(
-    trainer: Trainer, batches: Callable[[int], Batch], logger: Logger, progress: bool
+    trainer: Trainer, batches: Callable[[int], Batch], logger: Logger | None, progress: bool
 ) -> _Clock:
     """Make the updates that are left; on Ctrl-C save, unless it cut an update in half."""
     clock = _Clock()
     total = trainer.config.iterations
+    processes = trainer.processes
     bar = tqdm(
         desc="train",
         total=total,
         initial=trainer.iteration,
         unit="update",
         dynamic_ncols=True,
-        disable=not progress,
+        disable=not (progress and processes.first),
     )
     left = range(trainer.iteration, total)
-    with bar, prefetched(batches, left, trainer.device) as stream, held_interrupts() as interrupted:
+    # A launcher may pass a signal on to processes that have it already, and ends those that stay.
+    signals = held_interrupts(insistent=not processes.several)
+    with bar, prefetched(batches, left, trainer.device) as stream, signals as interrupted:
         trainer.model.train()
         clock.start()
         try:
-            for batch in stream:
+            for _ in left:
+                with processes.together():
+                    batch = next(stream)
                 scalars = trainer.update(batch)
                 bar.update()
-                clock.frames += batch.frames.shape[0] * batch.frames.shape[1]
+                clock.frames += batch.valid.numel() * processes.shard.ranks
                 if trainer.anything_due(trainer.iteration):
                     _follow_up(trainer, scalars, clock, logger, bar)
-                if interrupted():
+                if processes.total(interrupted()):
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             if not trainer.updating:
                 trainer.save()
-                _log.warning("stopped after update %d; --resume continues", trainer.iteration)
+                if processes.first:
+                    _log.warning("stopped after update %d; --resume continues", trainer.iteration)
             raise
         finally:
             trainer.model.eval()
@@ -156,14 +174,15 @@ def _follow_up(
     trainer: Trainer,
     scalars: dict[str, Tensor],
     clock: _Clock,
-    logger: Logger,
+    logger: Logger | None,
     bar: "tqdm[NoReturn]",
 ) -> None:
     """Log, validate and save, each if it is due after an update."""
-    config, iteration = trainer.config, trainer.iteration
-    values = trainer.read(scalars)  # waits for the device, so that the clock tells the truth
+    config, iteration, processes = trainer.config, trainer.iteration, trainer.processes
+    with processes.together():
+        values = trainer.read(scalars)  # waits for the device, so that the clock tells the truth
     clock.stop()
-    if trainer.due(config.log_every, iteration):
+    if logger and trainer.due(config.log_every, iteration):
         speed = clock.lap()
         named = {f"train/{name}": value for name, value in values.items()}
         named["train/learning_rate"] = learning_rate(config, iteration - 1)
@@ -171,14 +190,19 @@ def _follow_up(
         logger.scalars(named, iteration)
         bar.set_postfix_str(f"loss {values['total']:.4g}, {speed:.0f} frames/s")
     if trainer.validation and trainer.due(config.validate_every, iteration):
-        result = trainer.validate()
-        logger.scalars(
-            {f"validation/{name}": value for name, value in result.scalars.items()}, iteration
-        )
-        logger.movie("validation/truth_and_prediction", result.movie, iteration)
+        with processes.together():
+            if logger:
+                _validate(trainer, logger)
     if trainer.due(config.save_every, iteration):
         trainer.save()
     clock.start()
+
+
+def _validate(trainer: Trainer, logger: Logger) -> None:
+    result, iteration = trainer.validate(), trainer.iteration
+    named = {f"validation/{name}": value for name, value in result.scalars.items()}
+    logger.scalars(named, iteration)
+    logger.movie("validation/truth_and_prediction", result.movie, iteration)
 
 
 def _check(run: Path, validation: Sequence[Batch], context: int, resume: bool) -> None:

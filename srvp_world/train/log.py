@@ -4,7 +4,6 @@ Pictures are encoded here, as GIF, because TensorBoard's own `add_video` does no
 version of another package is installed.
 """
 
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -13,19 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import torch
-from einops import rearrange, repeat
-from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from srvp_world.data.files import write_atomically
 from srvp_world.errors import OutputError
-
-WATCHED = (0, 170, 0)
-IMAGINED = (210, 0, 0)
-BORDER = 2
+from srvp_world.pictures import frames_to_gif
 
 
 class Logger:
@@ -86,56 +78,6 @@ class Logger:
     ) -> None:
         """Close the files."""
         self.close()
-
-
-def frames_to_gif(frames: np.ndarray, fps: float, scale: int = 1) -> bytes:
-    """Encode frames as a GIF that loops for ever.
-
-    Neighbouring frames that are equal become one, shown for as long as all of them.
-
-    Args:
-        frames: (t, h, w, c) uint8, grey or RGB.
-        fps: Frames per second; viewers slow down above 50.
-        scale: How many pixels wide and high a pixel becomes.
-    """
-    grey = frames.shape[-1] == 1
-    large = repeat(frames, "t h w c -> t (h i) (w j) c", i=scale, j=scale)
-    pictures = [Image.fromarray(frame[..., 0] if grey else frame) for frame in large]
-    encoded = io.BytesIO()
-    pictures[0].save(
-        encoded,
-        format="GIF",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=round(1000 / fps),
-        loop=0,
-    )
-    return encoded.getvalue()
-
-
-def side_by_side(truth: Tensor, prediction: Tensor, context: int) -> np.ndarray:
-    """Lay out truth (left) and prediction (right), one pair below the other.
-
-    A green border marks frames that the model watched, a red one frames that it imagined.
-
-    Args:
-        truth: (b, t, c, h, w) in [0, 1], grey or RGB.
-        prediction: As `truth`.
-        context: How many frames were watched.
-
-    Returns:
-        (t, b * (h + 4), 2 * (w + 4), 3) uint8, ready for `frames_to_gif`.
-    """
-    pair = torch.stack([truth, prediction]).detach().float().cpu()
-    pixels = (pair.clamp(0, 1) * 255).round().to(torch.uint8)
-    pixels = pixels.expand(-1, -1, -1, 3, -1, -1)
-    *axes, height, width = pixels.shape
-    canvas = pixels.new_empty(*axes, height + 2 * BORDER, width + 2 * BORDER)
-    canvas[:, :, :context] = pixels.new_tensor(WATCHED)[:, None, None]
-    canvas[:, :, context:] = pixels.new_tensor(IMAGINED)[:, None, None]
-    canvas[..., BORDER:-BORDER, BORDER:-BORDER] = pixels
-    layout: np.ndarray = rearrange(canvas, "side b t c h w -> t (b h) (side w) c").numpy()
-    return layout
 
 
 def _keep_until(step: int, path: Path) -> None:

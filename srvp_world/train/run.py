@@ -21,15 +21,17 @@ class RunConfig:
         preset: Name of the preset that it began with.
         model: Shape of the network.
         train: How it is fitted.
-        episodes: Episodes of the data set.
+        data: What it is fitted to: name of the data set, or which digits move in it.
+        episodes: Episodes of the data set; 0 where clips are made on the fly.
         transitions: Steps from frame to frame in them.
     """
 
     preset: str
     model: ModelConfig
     train: TrainConfig
-    episodes: int
-    transitions: int
+    data: str = ""
+    episodes: int = 0
+    transitions: int = 0
 
     def save(self, run: Path) -> None:
         """Write it into the run folder, which is made.

@@ -1,4 +1,4 @@
-"""What surrounds the updates of a fit: batches prepared ahead, and a Ctrl-C that waits its turn."""
+"""What surrounds the updates of a fit: batches prepared ahead, and signals that wait their turn."""
 
 import signal
 import threading
@@ -44,29 +44,33 @@ def prefetched(
 
 
 @contextmanager
-def held_interrupts() -> Iterator[Callable[[], bool]]:
-    """Hold Ctrl-C back, so that it cuts no update in half; a second one interrupts at once.
+def held_interrupts(*, insistent: bool = True) -> Iterator[Callable[[], bool]]:
+    """Hold Ctrl-C and SIGTERM back, so that they cut no update in half.
 
     An update changes batch statistics, then weights one after the other: stopped in between, there
-    would be no state to go on from. A program that handles Ctrl-C itself keeps its own way.
+    would be no state to go on from. A program that handles a signal itself keeps its own way.
+
+    Args:
+        insistent: Whether a second signal interrupts at once.
 
     Yields:
-        A function that says whether Ctrl-C was pressed.
+        A function that says whether there was one.
     """
     pressed = threading.Event()
 
     def hold(signum: int, frame: FrameType | None) -> None:
-        if pressed.is_set():
+        if pressed.is_set() and insistent:
             raise KeyboardInterrupt
         pressed.set()
 
     main = threading.current_thread() is threading.main_thread()
-    previous = signal.getsignal(signal.SIGINT)
-    if not main or previous is not signal.default_int_handler:
-        yield pressed.is_set
-        return
-    signal.signal(signal.SIGINT, hold)
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {each: signal.getsignal(each) for each in usual}
+    held = [each for each, handler in usual.items() if main and before[each] == handler]
+    for each in held:
+        signal.signal(each, hold)
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for each in held:
+            signal.signal(each, before[each])

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from srvp_world.config import TrainConfig
-from srvp_world.errors import TrainError
+from srvp_world.errors import TrainError, WorldFileError
+from srvp_world.train.distributed import Processes, shared_loss
 from srvp_world.train.snapshot import BEST, LAST, load_snapshot, save_snapshot, save_weights
 from srvp_world.train.validate import Validation, validate
 from srvp_world.world import Batch, Trainable
@@ -27,10 +28,11 @@ class Trainer:
         run: Folder for `last.safetensors` and `best.safetensors`.
         validation: Batches that are not trained on.
         context: Frames watched before the open-loop prediction of a validation.
+        processes: Who trains.
 
     Attributes:
         iteration: Updates done.
-        best: Lowest validation total so far.
+        best: Lowest validation total so far, as far as this process saw it.
         terms: Loss and terms that were read last.
         updating: Whether an update is half done, so that there is no state to save.
     """
@@ -42,6 +44,7 @@ class Trainer:
         run: Path,
         validation: Sequence[Batch],
         context: int,
+        processes: Processes,
     ) -> None:
         """Make the optimizer."""
         assert isinstance(model, nn.Module), f"fit needs an nn.Module, got {type(model).__name__}"
@@ -53,6 +56,8 @@ class Trainer:
         self.run = run
         self.validation = validation
         self.context = context
+        self.processes = processes
+        self.loss = shared_loss(model, processes)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.adam = torch.optim.Adam(self.parameters, lr=config.learning_rate, fused=True)
@@ -69,7 +74,7 @@ class Trainer:
             group["lr"] = learning_rate(self.config, self.iteration)
         self.generator.manual_seed(_noise_seed(self.config.seed, _TRAINING, self.iteration))
         with self._autocast():
-            loss = self.model.loss(batch, self.generator)
+            loss = self.loss(batch, self.generator, self.processes.shard)
         self.adam.zero_grad()
         loss.total.backward()  # type: ignore[no-untyped-call]
         scalars = {"total": loss.total.detach(), **loss.terms}
@@ -93,12 +98,12 @@ class Trainer:
         return iteration % every == 0 or iteration == self.config.iterations
 
     def read(self, scalars: dict[str, Tensor]) -> dict[str, float]:
-        """Bring the scalars of an update to the host, at once.
+        """Bring the scalars of an update to the host, at once: means over the processes.
 
         Raises:
             TrainError: If one of them is not finite.
         """
-        stacked = torch.stack([value.float() for value in scalars.values()])
+        stacked = self.processes.mean(torch.stack([value.float() for value in scalars.values()]))
         values = dict(zip(scalars, stacked.tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
             listed = ", ".join(f"{name} {value:g}" for name, value in values.items())
@@ -124,21 +129,40 @@ class Trainer:
         return result
 
     def save(self) -> None:
-        """Write the snapshot to resume from.
+        """Let the first process write the snapshot to resume from.
 
         Raises:
             TrainError: If the weights are not finite; the last snapshot is kept.
             OutputError: If the file cannot be written.
         """
+        with self.processes.together():
+            if self.processes.first:
+                self._write()
+
+    def _write(self) -> None:
         if not torch.stack([p.detach().isfinite().all() for p in self.parameters]).all():
             raise TrainError(f"the weights are not finite after update {self.iteration}: {_CURE}")
         path = self.run / LAST
         save_snapshot(path, self.model, self.adam, self.iteration, self.config, self.best)
 
     def restore(self) -> None:
-        """Go on from the snapshot."""
+        """Go on from the snapshot.
+
+        Raises:
+            WorldFileError: If it is not there, broken or of another model, or if the folder is not
+                the same for all processes.
+            ConfigError: If it was trained otherwise.
+        """
         path = self.run / LAST
-        self.iteration, self.best = load_snapshot(path, self.model, self.adam, self.config)
+        with self.processes.together():
+            self.iteration, self.best = load_snapshot(path, self.model, self.adam, self.config)
+        with self.processes.together():
+            mean = self.processes.total(self.iteration) / self.processes.shard.ranks
+            if mean != self.iteration:
+                raise WorldFileError(
+                    f"{path} is after update {self.iteration} here and after others elsewhere: "
+                    "give all processes the same run folder"
+                )
 
     def _autocast(self) -> torch.autocast:
         enabled = self.config.precision == "bf16"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from srvp_world.metrics.frame import psnr
-from srvp_world.train.log import side_by_side
+from srvp_world.pictures import side_by_side
 from srvp_world.world import Batch, Trainable
 
 PICTURE_ROWS = 4

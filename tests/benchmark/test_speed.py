@@ -1,10 +1,12 @@
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from worlds import tiny_world
 
 from srvp_world.benchmark import speed
+from srvp_world.presets import preset
 
 CPU = torch.device("cpu")
 
@@ -66,7 +68,17 @@ def test_every_kind_of_world_can_be_timed(action):
         dream()
 
 
-def test_the_batch_that_is_timed_is_one_that_can_be_learnt():
-    update, frames = speed._training(CPU)
+@pytest.mark.parametrize("name", ["control", "video"])
+def test_the_batch_that_is_timed_is_one_that_can_be_learnt(name):
+    chosen = preset("control")
+    if name == "video":
+        model = replace(chosen.model, reward=False, continuation=False, channels=3)
+        chosen = replace(chosen, model=model)
+    update, frames = speed._training(chosen, CPU)
     losses = [update()["total"].item() for _ in range(6)]
     assert frames == 256 and losses[-1] < losses[0]
+
+
+def test_the_clips_that_are_timed_are_those_of_the_preset():
+    make, frames = speed._generating(preset("mmnist-small"))
+    assert make().frames.shape[:2] == (32, 15) and frames == 32 * 15

@@ -60,7 +60,7 @@ def test_help_is_quick_and_imports_no_torch():
         ("collect Pendulum-v1 --out x", ["--steps", "--episodes"]),
         ("collect Pendulum-v1 --out x --steps 5 --episodes 1", ["not allowed with"]),
         ("collect Pendulum-v1 extra --out x --steps 5", ["extra"]),
-        ("evaluate pendulum", ["POLICY", "srvp-world evaluate --help"]),
+        ("evaluate pendulum", ["WHAT", "srvp-world evaluate --help"]),
         ("demo", ["--out"]),
     ],
 )

@@ -128,11 +128,11 @@ def test_bench_and_demo_pass_their_arguments_on(shop, tmp_path, monkeypatch, cap
     monkeypatch.setattr(speed, "table", lambda numbers: "speed table")
     monkeypatch.setattr(demo, "run_demo", lambda out, **rest: asked.append((out, rest)) or {})
     monkeypatch.setattr(demo, "table", lambda numbers, out, program: f"demo table {program}")
-    assert run(f"bench --world {shop.world} --quiet --out {tmp_path}/speed") == 0
+    assert run(f"bench --world {shop.world} --preset smmnist --quiet --out {tmp_path}/speed") == 0
     assert run("demo --out runs/demo --seed 3 --fast") == 0
     assert run("demo --out runs/demo") == 0
     assert asked == [
-        {"progress": False},
+        {"preset_name": "smmnist", "progress": False},
         (Path("runs/demo"), {"seed": 3, "config": demo.FAST, "progress": True}),
         (Path("runs/demo"), {"seed": 0, "config": None, "progress": True}),
     ]

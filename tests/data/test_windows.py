@@ -9,6 +9,7 @@ from srvp_world.data.episodes import DatasetInfo, Ending, Episode
 from srvp_world.data.windows import WindowSampler, to_batch
 from srvp_world.errors import ConfigError, DataError
 from srvp_world.spaces import ActionSpec
+from srvp_world.world import Shard
 
 CHOICE = ActionSpec(kind="discrete", nvec=(100,))
 INFO = DatasetInfo(frame_size=2, channels=1, action=CHOICE, rewards=True, vector_dim=1)
@@ -182,6 +183,16 @@ def test_a_batch_depends_on_seed_and_iteration_alone(tmp_path):
         assert all(torch.equal(vars(a)[name], vars(b)[name]) for name in vars(a))
     assert not torch.equal(one.batch(7).frames, one.batch(8).frames)
     assert not torch.equal(one.batch(7).frames, sampler(dataset, seed=1).batch(7).frames)
+
+
+def test_shards_are_rows_of_the_same_batch(tmp_path) -> None:
+    windows = sampler(record(tmp_path, [9, 4, 12]), episode_start_fraction=0.3)
+    whole = windows.batch(3)
+    parts = [windows.batch(3, Shard(rank, 4)) for rank in range(4)]
+    for name, rows in vars(whole).items():
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), rows)
+    with pytest.raises(ConfigError, match="batch_size of 64"):
+        windows.batch(0, Shard(0, 3))
 
 
 def test_video_has_no_starts_and_no_ends(tmp_path):

@@ -1,5 +1,6 @@
 """A world learnt from a folder: what it freezes, and what it carries."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,9 @@ from worlds import CONFIG
 from srvp_world.checkpoint import load
 from srvp_world.config import PixelConfig, TrainConfig
 from srvp_world.data.dataset import Dataset
+from srvp_world.data.mnist import shipped_digits
 from srvp_world.envs.collect import collect
-from srvp_world.envs.learn import learn_world
+from srvp_world.envs.learn import learn_moving_mnist, learn_world
 from srvp_world.envs.policies import policy_factory
 
 # Unlike the data in all that should follow them.
@@ -31,7 +33,14 @@ def data(tmp_path_factory):
 def learnt(data, tmp_path_factory):
     run = tmp_path_factory.mktemp("run")
     return learn_world(
-        data, MODEL, TRAIN, run, start_clips=3, start_length=4, pool_episodes=4, progress=False
+        data,
+        MODEL,
+        TRAIN,
+        run,
+        start_clips=3,
+        start_length=4,
+        pool_episodes=4,
+        progress=False,
     )
 
 
@@ -67,10 +76,42 @@ def test_the_world_carries_beginnings_of_episodes(data, learnt):
     assert learnt.world.episode_length == 5
 
 
-def test_held_out_episodes_were_not_trained_on(data, learnt):
-    assert 0 < len(learnt.held_out) < len(data)
-
-
 def test_the_saved_world_is_the_learnt_world(learnt, tmp_path):
     back = load(learnt.world.save(tmp_path / "world.safetensors"))
     assert back.fingerprint == learnt.world.fingerprint
+
+
+def test_held_out_episodes_are_those_that_are_given(data, tmp_path):
+    """A validation that never sees the training data does not change when these do."""
+    train, held_out = data.split(0.5, seed=3)
+    runs = []
+    for name, training in (("a", train), ("b", train.split(0.5, seed=0)[0])):
+        config = replace(TRAIN, iterations=1, learning_rate=1e-12)
+        run = tmp_path / name
+        learn_world(training, MODEL, config, run, held_out=held_out, progress=False)
+        lines = (run / "scalars.jsonl").read_text().splitlines()
+        runs.append([line for line in lines if "validation/frames" in line])
+    frames = [json.loads(lines[-1])["validation/frames"] for lines in runs]
+    assert frames[0] == pytest.approx(frames[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("stochastic", [True, False])
+def test_a_world_of_moving_digits_carries_clips_to_dream_from(tmp_path, stochastic):
+    learnt = learn_moving_mnist(
+        shipped_digits(),
+        replace(MODEL, action=None),
+        TRAIN,
+        tmp_path,
+        stochastic=stochastic,
+        start_clips=3,
+        pool_clips=8,
+        progress=False,
+    )
+    world = learnt.world
+    assert world.model.frame_shape == (1, 64, 64) and world.action is None
+    assert world.starts.frames.shape == (3, CONFIG.content_frames, 64, 64, 1)
+    assert world.starts.frames.max() > 200
+    assert learnt.pool.states.batch_size == 8
+    features = world.model.features(learnt.pool.states)
+    torch.testing.assert_close(features.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
+    assert load(world.save(tmp_path / "world.safetensors")).fingerprint == world.fingerprint

@@ -3,14 +3,14 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageSequence
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srvp_world.config import TrainConfig
 from srvp_world.errors import OutputError
+from srvp_world.pictures import side_by_side
 from srvp_world.train.fit import fit
-from srvp_world.train.log import BORDER, IMAGINED, WATCHED, Logger, frames_to_gif, side_by_side
+from srvp_world.train.log import Logger
 
 CONTEXT = 2
 
@@ -24,34 +24,6 @@ def decode(gif: bytes) -> np.ndarray:
 def read(folder) -> EventAccumulator:
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
     return events.Reload()
-
-
-def test_a_gif_decodes_to_its_frames() -> None:
-    random = np.random.default_rng(0)
-    frames = random.choice(np.array([0, 255], np.uint8), size=(6, 5, 7, 1))
-    for channels in (1, 3):
-        picture = np.repeat(frames, channels, axis=-1)
-        expected = np.repeat(frames, 3, axis=-1).repeat(3, axis=1).repeat(3, axis=2)
-        gif = frames_to_gif(picture, fps=10, scale=3)
-        assert np.array_equal(decode(gif), expected)
-        with Image.open(io.BytesIO(gif)) as image:
-            assert image.info["duration"] == 100
-            assert image.info["loop"] == 0
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_truth_is_left_and_prediction_right(channels: int) -> None:
-    truth, prediction = torch.rand(2, 3, 4, channels, 8, 6)
-    layout = side_by_side(truth, prediction, CONTEXT)
-    assert layout.shape == (4, 3 * (8 + 2 * BORDER), 2 * (6 + 2 * BORDER), 3)
-    cells = layout.reshape(4, 3, 8 + 2 * BORDER, 2, 6 + 2 * BORDER, 3)
-    inside = cells[:, :, BORDER:-BORDER, :, BORDER:-BORDER]
-    for side, frames in enumerate((truth, prediction)):
-        expected = frames.permute(1, 0, 3, 4, 2).expand(-1, -1, -1, -1, 3).mul(255).round().byte()
-        assert np.array_equal(inside[:, :, :, side], expected.numpy())
-    for edge in (cells[:, :, 0], cells[:, :, -1], cells[..., 0, :], cells[..., -1, :]):
-        assert (edge[:CONTEXT] == WATCHED).all()
-        assert (edge[CONTEXT:] == IMAGINED).all()
 
 
 def test_a_fit_can_be_watched_in_tensorboard(make_tiny, batches, tmp_path) -> None:

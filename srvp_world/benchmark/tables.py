@@ -1,0 +1,68 @@
+"""Tables of video prediction: ours, the floors, and what is published."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from srvp_world.benchmark.protocols import PROTOCOLS
+from srvp_world.benchmark.published import PUBLISHED
+from srvp_world.benchmark.scores import VideoScores, estimate
+from srvp_world.metrics.frame import Metric
+
+
+def video_table(scores: VideoScores) -> str:
+    """Lay the scores out in Markdown, with floors and published numbers below."""
+    protocol, metrics = scores.protocol, scores.metrics
+    heads = " | ".join(f"{metric.heading}, {metric.better} is better" for metric in metrics)
+    lines = [f"| {_title(scores)} | {heads} |", "|---" * (len(metrics) + 1) + "|"]
+    by_metric = {metric.name: scores.rows(metric) for metric in metrics}
+    for row in by_metric[metrics[0].name]:
+        cells = [_ours(metric, by_metric[metric.name][row]) for metric in metrics]
+        lines.append(f"| {_label(row, protocol.samples)} | {' | '.join(cells)} |")
+    published = PUBLISHED.get(protocol.name, ())
+    for row_of_paper in published:
+        cells = [_published(metric, row_of_paper.scores) for metric in metrics]
+        lines.append(f"| published: {row_of_paper.method} | {' | '.join(cells)} |")
+    lines += ["", "± is the 95 % confidence interval of the mean over clips."]
+    if protocol.samples > 1:
+        apart = estimate(scores.diversity.mean(axis=1))
+        lines.append(
+            f"diversity: two samples of a clip differ by {float(apart.mean):.3g} ± "
+            f"{float(apart.interval):.2g} (mean squared difference of pixels)"
+        )
+    if published:
+        sources = "; ".join(dict.fromkeys(row.source for row in published))
+        paper = PROTOCOLS[protocol.name]
+        lines.append(
+            f"published: best of {paper.samples} on {paper.videos} clips, {paper.conditioning} -> "
+            f"{paper.horizon} frames, after {sources}"
+        )
+    return "\n".join(lines)
+
+
+def _title(scores: VideoScores) -> str:
+    protocol = scores.protocol
+    return (
+        f"{protocol.name}, {scores.clips} clips, {protocol.conditioning} -> {protocol.horizon} "
+        "frames"
+    )
+
+
+def _label(row: str, samples: int) -> str:
+    if row in ("mean", "worst") or (row == "best" and samples > 1):
+        return f"{row} of {samples} samples"
+    return "one sample" if row == "best" else row
+
+
+def _ours(metric: Metric, frames: np.ndarray) -> str:
+    score = estimate(frames.mean(axis=1, dtype=np.float64))
+    return _cell(metric, float(score.mean), float(score.interval))
+
+
+def _published(metric: Metric, scores: Mapping[str, tuple[float, float | None]]) -> str:
+    return _cell(metric, *scores[metric.name]) if metric.name in scores else "-"
+
+
+def _cell(metric: Metric, mean: float, interval: float | None) -> str:
+    shown = f"{mean:.{metric.digits}f}"
+    return shown if interval is None else f"{shown} ± {interval:.{metric.digits}f}"

@@ -1,0 +1,251 @@
+"""Evaluation of video prediction as the paper does it: best of many samples, clip by clip.
+
+Memory does not grow with clips, samples or frames, but for their scores: clips are read in batches,
+their futures are drawn as latents, and a few are decoded and scored at a time.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Generic, NamedTuple, TypeVar
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+from tqdm import tqdm
+
+from srvp_world.benchmark.floors import FLOORS
+from srvp_world.benchmark.protocols import ClipBatch, Clips, Protocol
+from srvp_world.benchmark.scores import KeptClip, VideoScores, ranking
+from srvp_world.errors import ConfigError, DataError
+from srvp_world.metrics.frame import METRICS, Metric
+
+SEED = 1  # the original's
+BATCH_SIZE = 16
+KEPT_CLIPS = 4
+KEPT_SAMPLES = 2  # beside the best and the worst
+SCORED_AT_ONCE = 256  # frames
+
+W = TypeVar("W")
+
+
+class VideoModel(Interface[W]):
+    """A model that draws futures of clips; see `model.sampling.Futures`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        ...
+
+    def noise_size(self, observed: int, horizon: int) -> int:
+        """Count the standard normal numbers that one future consumes."""
+        ...
+
+    def watch(self, frames: Tensor, actions: Tensor | None = None) -> W:
+        """Watch frames (b, t, c, h, w) once, for all samples."""
+        ...
+
+    def imagine(self, watched: W, noise: Tensor, actions: Tensor | None = None) -> Tensor:
+        """Turn noise (b, samples, noise_size) into latents (b, samples, horizon, d)."""
+        ...
+
+    def decode(self, watched: W, states: Tensor) -> Tensor:
+        """Show latents (b, samples, t, d) as frames (b, samples, t, c, h, w)."""
+        ...
+
+
+@torch.no_grad()
+def evaluate_video(
+    model: VideoModel[W],
+    clips: Clips,
+    protocol: Protocol,
+    *,
+    metrics: Sequence[Metric] = METRICS,
+    seed: int = SEED,
+    batch_size: int = BATCH_SIZE,
+    progress: bool = True,
+) -> VideoScores:
+    """Predict every clip many times and score each predicted frame.
+
+    The noise of a sample depends on the seed and on the numbers of clip and sample alone, so
+    neither batches nor the number of clips or samples change it.
+
+    Args:
+        model: Whose predictions to score.
+        clips: Test clips; `Clips.check_fits` says whether the model can watch them.
+        protocol: What to predict from what.
+        metrics: How to compare; pictures go by the first.
+        seed: Of all noise.
+        batch_size: Clips that are watched at once.
+        progress: Whether to show a bar.
+
+    Raises:
+        ConfigError: For a negative seed or an empty batch.
+        DataError: For clips that cannot be read, or predictions that are not finite.
+    """
+    if seed < 0 or batch_size < 1:
+        raise ConfigError(
+            f"seed must not be negative and batch-size at least 1, got {seed} and {batch_size}"
+        )
+    begin, digest, n = perf_counter(), hashlib.sha256(), clips.count
+    results: list[_Scored] = []
+    kept: list[KeptClip] = []
+    frames = n * protocol.samples * protocol.horizon
+    bar = tqdm(
+        total=frames, desc=protocol.name, unit="frame", unit_scale=True, disable=not progress
+    )
+    with bar:
+        for start in range(0, n, batch_size):
+            batch = clips.read(start, min(start + batch_size, n))
+            digest.update(batch.frames.tobytes())
+            futures = _Futures(model, batch, protocol, start, seed)
+            results.append(futures.score(metrics, bar))
+            kept += futures.keep(KEPT_CLIPS - start, results[-1].values, metrics[0])
+    return VideoScores(
+        protocol=protocol,
+        metrics=metrics,
+        values=_join([result.values for result in results]),
+        floors={floor: _join([result.floors[floor] for result in results]) for floor in FLOORS},
+        diversity=np.concatenate([result.diversity for result in results]),
+        kept=kept,
+        clips_sha256=digest.hexdigest(),
+        seconds=perf_counter() - begin,
+        decoded=frames,
+    )
+
+
+class _Scored(NamedTuple):
+    """What `VideoScores` holds, for some clips."""
+
+    values: Mapping[str, np.ndarray]
+    floors: Mapping[str, Mapping[str, np.ndarray]]
+    diversity: np.ndarray
+
+
+class _Futures(Generic[W]):
+    """Some clips, watched once, and all of their futures as latents."""
+
+    def __init__(
+        self,
+        model: VideoModel[W],
+        batch: ClipBatch,
+        protocol: Protocol,
+        start: int,
+        seed: int,
+    ) -> None:
+        """Watch clips start, start + 1, ... and imagine."""
+        watched = protocol.conditioning
+        self.model, self.batch, self.start = model, batch, start
+        pixels = torch.from_numpy(batch.frames).to(model.device)
+        frames = rearrange(pixels, "b t h w c -> b t c h w").float() / 255
+        self.observed, self.truth = frames[:, :watched], frames[:, watched:]
+        before = after = None
+        if batch.actions is not None:
+            actions = torch.from_numpy(batch.actions).to(model.device)
+            before, after = actions[:, : watched - 1], actions[:, watched - 1 :]
+        self.watched = model.watch(self.observed, before)
+        size = model.noise_size(watched, protocol.horizon)
+        clips = range(start, start + len(frames))
+        noise = draw_noise(seed, clips, protocol.samples, size).to(model.device)
+        self.states = model.imagine(self.watched, noise, after)
+
+    def score(self, metrics: Sequence[Metric], bar: tqdm) -> _Scored:
+        """Decode and score a few samples of all clips at a time."""
+        b, samples, horizon = self.states.shape[:3]
+        compare = {metric.name: metric.against(self.truth[:, None]) for metric in metrics}
+        values = {name: np.empty((b, samples, horizon), np.float32) for name in compare}
+        spread = _Spread()
+        count = max(1, SCORED_AT_ONCE // (b * horizon))
+        for part in (slice(i, i + count) for i in range(0, samples, count)):
+            frames = self.model.decode(self.watched, self.states[:, part]).clamp(0, 1)
+            for name, comparison in compare.items():
+                values[name][:, part] = comparison(frames).cpu().numpy()
+            spread.add(frames)
+            bar.update(frames.shape[:3].numel())
+        for clip, one in enumerate(np.stack(list(values.values()), axis=1), self.start):
+            if not np.isfinite(one).all():
+                raise DataError(
+                    f"predictions for clip {clip} are not finite: the world diverges with this "
+                    "horizon and these substeps"
+                )
+        floors = {
+            floor: {
+                name: comparison(predict(self.observed)[:, None]).cpu().numpy()[:, 0]
+                for name, comparison in compare.items()
+            }
+            for floor, predict in FLOORS.items()
+        }
+        return _Scored(values, floors, spread.mean_squared_difference())
+
+    def keep(self, count: int, values: Mapping[str, np.ndarray], metric: Metric) -> list[KeptClip]:
+        """Decode the best, the worst and some other samples of the first clips once more."""
+        if count <= 0:
+            return []
+        order = ranking(values[metric.name], metric)
+        chosen = {f"sample {i + 1}": np.full(len(order), i) for i in range(order.shape[1])}
+        chosen = dict(list(chosen.items())[:KEPT_SAMPLES])
+        if order.shape[1] > 1:
+            chosen = {"best": order[:, 0], **chosen, "worst": order[:, -1]}
+        picked = np.stack(list(chosen.values()), axis=1)
+        states = self.states[torch.arange(len(order))[:, None], torch.from_numpy(picked)]
+        frames = self.model.decode(self.watched, states).clamp(0, 1)[:count]
+        pixels = rearrange((255 * frames).round().byte(), "b s t c h w -> b s t h w c").cpu()
+        means = {name: each.mean(axis=2) for name, each in values.items()}
+        return [
+            KeptClip(
+                clip=self.start + i,
+                truth=self.batch.frames[i],
+                samples=dict(zip(chosen, rows, strict=True)),
+                scores={
+                    label: {name: float(mean[i, sample[i]]) for name, mean in means.items()}
+                    for label, sample in chosen.items()
+                },
+            )
+            for i, rows in enumerate(pixels.numpy())
+        ]
+
+
+class _Spread:
+    """How far the samples of a clip are apart, without keeping them.
+
+    Sums are of differences from the first sample, so that equal samples give exactly zero.
+    """
+
+    def __init__(self) -> None:
+        """Begin without samples."""
+        self.count = 0
+
+    def add(self, frames: Tensor) -> None:
+        """Take in samples (b, samples, t, c, h, w)."""
+        if not self.count:
+            self.first = frames[:, :1]
+            self.total = self.squares = torch.zeros_like(frames[:, 0])
+        difference = frames - self.first
+        self.count += frames.shape[1]
+        self.total = self.total + difference.sum(dim=1)
+        self.squares = self.squares + difference.square().sum(dim=1)
+
+    def mean_squared_difference(self) -> np.ndarray:
+        """Average over pairs of samples, and pixels: (b, t); NaN for a single sample."""
+        n = self.count
+        if n < 2:
+            return np.full(self.total.shape[:2], np.nan)
+        variance = (self.squares - self.total.square() / n) / (n - 1)
+        apart: np.ndarray = 2 * variance.clamp(min=0).mean(dim=(-3, -2, -1)).cpu().numpy()
+        return apart
+
+
+def draw_noise(seed: int, clips: Sequence[int], samples: int, size: int) -> Tensor:
+    """Draw standard normal noise (clips, samples, size), each row from a stream of its own."""
+    rows = [
+        np.random.default_rng((seed, clip, sample)).standard_normal(size, np.float32)
+        for clip in clips
+        for sample in range(samples)
+    ]
+    return rearrange(torch.from_numpy(np.stack(rows)), "(b s) d -> b s d", s=samples)
+
+
+def _join(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -1,0 +1,137 @@
+"""The part of `srvp-world evaluate` that predicts videos."""
+
+from argparse import Namespace
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srvp_world.commands.parser import overridden
+from srvp_world.commands.verb import RESULTS, world_file
+from srvp_world.errors import OutputError, UnknownNameError, WorldFileError, did_you_mean
+
+if TYPE_CHECKING:
+    from srvp_world.benchmark.protocols import Clips
+    from srvp_world.benchmark.scores import VideoScores
+
+
+def is_video(what: str) -> bool:
+    """Say whether to evaluate videos, by protocol or folder, or a policy file.
+
+    Raises:
+        UnknownNameError: For a name that is neither.
+    """
+    from srvp_world.benchmark.protocols import PROTOCOLS
+
+    path = Path(what)
+    if what in PROTOCOLS or path.is_dir():
+        return True
+    if path.is_file() or path.suffix:
+        return False
+    if len(path.parts) > 1:
+        return True
+    raise UnknownNameError(
+        f"no protocol {what!r}: {did_you_mean(what, PROTOCOLS)} (or give a policy file, or a "
+        "folder of episodes)"
+    )
+
+
+def evaluate_clips(args: Namespace, command: str) -> None:
+    """Predict the clips of a protocol or folder; print the table, leave results and pictures."""
+    from srvp_world.benchmark.page import (
+        CURVES,
+        PAGE,
+        SAMPLES,
+        draw_curves,
+        draw_page,
+        save_samples,
+    )
+    from srvp_world.benchmark.protocols import PROTOCOLS, folder_protocol, open_clips
+    from srvp_world.benchmark.tables import video_table
+    from srvp_world.benchmark.video import BATCH_SIZE, SEED, evaluate_video
+    from srvp_world.checkpoint import load
+    from srvp_world.data.files import make_folder
+    from srvp_world.model.sampling import Futures
+    from srvp_world.results import write_results
+
+    named = args.what in PROTOCOLS
+    base = PROTOCOLS[args.what] if named else folder_protocol(Path(args.what))
+    protocol = overridden(base, args)
+    data = getattr(args, "data", None) if named else Path(args.what)
+    device = getattr(args, "device", "cpu")
+    seed = SEED if args.seed is None else args.seed
+    out = args.out or _beside(args.world, args.what)
+    if (out / RESULTS).exists():
+        raise OutputError(f"{out} already holds {RESULTS}: choose another folder with --out")
+    world = load(args.world, device)
+    trained = world.model.config.substeps
+    protocol = replace(
+        protocol,
+        substeps=protocol.substeps or trained,
+        observed_substeps=protocol.observed_substeps or trained,
+    )
+    clips = open_clips(protocol, data)
+    clips.check_fits(world.model.config, protocol)
+    make_folder(out)
+    scores = evaluate_video(
+        Futures(
+            world.model,
+            substeps=protocol.substeps,
+            observed_substeps=protocol.observed_substeps,
+        ),
+        clips,
+        protocol,
+        seed=seed,
+        batch_size=getattr(args, "batch_size", BATCH_SIZE),
+        progress=not args.quiet,
+    )
+    print(video_table(scores))
+    write_results(
+        out / RESULTS,
+        scores.numbers(),
+        command=command,
+        protocol={"world": world.fingerprint, **_describe(scores, clips)},
+        seed=seed,
+        device=device,
+    )
+    draw_page(scores, out / PAGE)
+    save_samples(scores, out / SAMPLES)
+    draw_curves(scores, out / CURVES, trained_frames=_trained_frames(args.world))
+    print(
+        f"{out}: {scores.seconds:.1f} s, {scores.decoded / scores.seconds:,.0f} decoded frames/s; "
+        f"see {PAGE}, {CURVES}, {SAMPLES} and {RESULTS}"
+    )
+
+
+def _beside(world: str, what: str) -> Path:
+    """Choose where results go: beside the world, but not into the installed package."""
+    from srvp_world.checkpoint import SHIPPED
+
+    folder = world_file(world).parent
+    return (Path() if folder == SHIPPED else folder) / f"evaluation-{Path(what).resolve().name}"
+
+
+def _describe(scores: "VideoScores", clips: "Clips") -> dict[str, Any]:
+    """Say in results how the numbers were made."""
+    from srvp_world.benchmark.published import as_json
+    from srvp_world.benchmark.scores import DEFINITIONS
+
+    protocol = scores.protocol
+    return {
+        **asdict(protocol),
+        "videos": scores.clips,
+        "clips": clips.source,
+        "clips_sha256": scores.clips_sha256,
+        "metrics": {metric.name: metric.definition for metric in scores.metrics},
+        "definitions": DEFINITIONS,
+        "published": as_json(protocol.name),
+    }
+
+
+def _trained_frames(world: str) -> int | None:
+    """Read the length of training clips from the world's run, where it still lies in one."""
+    from srvp_world.train.run import read_run
+
+    with suppress(WorldFileError):
+        return read_run(world_file(world).parent).train.window
+    return None

@@ -1,0 +1,179 @@
+"""MNIST digits: those that ship, and the full training set, fetched on request.
+
+The digits are by Y. LeCun, C. Cortes and C. J. C. Burges, under CC BY-SA 3.0: `digits/README.md`.
+"""
+
+import gzip
+import hashlib
+import math
+import urllib.request
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from srvp_world.data.files import make_folder, write_atomically
+from srvp_world.errors import DataError
+
+SIZE = 28
+MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist"
+IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+CHECKSUMS = {  # SHA-256 of the files of the full training set
+    IMAGES: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    LABELS: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+}
+
+_SHIPPED = Path(str(files("srvp_world"))) / "digits"
+_MAGIC = {"images": 0x803, "labels": 0x801}  # unsigned bytes with three axes, or with one
+_LARGEST = 10**6  # images; more is no MNIST
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Images of handwritten digits.
+
+    Attributes:
+        images: (n, 28, 28) uint8, white on black.
+        labels: (n,) uint8 from 0 to 9.
+        source: Which digits these are, for whoever reads results.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    source: str
+
+    def split(self, validation_fraction: float = 0.05) -> tuple["Digits", "Digits"]:
+        """Split into training and validation digits, always in the same way."""
+        order = np.random.RandomState(42).permutation(len(self.images))
+        held_out = round(len(order) * validation_fraction)
+        parts = {"training": order[held_out:], "validation": order[:held_out]}
+        train, validation = (
+            Digits(self.images[rows], self.labels[rows], f"{name} part of {self.source}")
+            for name, rows in parts.items()
+        )
+        return train, validation
+
+
+@cache
+def shipped_digits() -> Digits:
+    """Read the 10,000 digits of the training set that ship with the package."""
+    return _read(_SHIPPED, "train10k", "10,000 of the MNIST training digits")
+
+
+@cache
+def test_digits() -> Digits:
+    """Read the 10,000 test digits."""
+    return _read(_SHIPPED, "t10k", "the 10,000 MNIST test digits")
+
+
+def all_digits(folder: Path) -> Digits:
+    """Read the 60,000 training digits that `fetch_digits` has left in a folder.
+
+    Raises:
+        DataError: If the files are missing, or are not those of MNIST.
+    """
+    for name in CHECKSUMS:
+        if not (folder / name).is_file():
+            raise DataError(
+                f"{folder} lacks {name}: fetch it with `srvp-world data fetch mnist --out {folder}`"
+            )
+        _check_sum((folder / name).read_bytes(), name, str(folder / name))
+    return _read(folder, "train", "all 60,000 MNIST training digits")
+
+
+def fetch_digits(folder: Path, *, mirror: str = MIRROR, progress: bool = True) -> Path:
+    """Download the 60,000 training digits (9.9 MB) into a folder; whole files are kept.
+
+    Raises:
+        DataError: If the mirror cannot be reached, or sends another file than MNIST's.
+        OutputError: If the folder cannot be written.
+    """
+    make_folder(folder)
+    for name in CHECKSUMS:
+        if not (folder / name).is_file():
+            content = _download(f"{mirror}/{name}", progress)
+            _check_sum(content, name, f"{mirror}/{name}")
+            write_atomically(folder / name, content)
+    all_digits(folder)
+    return folder
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read an idx file of images (n, 28, 28) or labels (n,), uint8, gzipped or not.
+
+    Raises:
+        DataError: If the file is missing or truncated, has another magic number, or holds more or
+            less than it says.
+    """
+    try:
+        raw = path.read_bytes()
+        content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path} ({error.strerror or error}): give an idx file"
+        ) from None
+    except (EOFError, zlib.error) as error:
+        raise DataError(f"{path} is truncated ({error}): copy or fetch it again") from None
+    magic = int.from_bytes(content[:4], "big")
+    if magic not in _MAGIC.values():
+        known = " or ".join(f"0x{number:08x} ({name})" for name, number in _MAGIC.items())
+        raise DataError(
+            f"{path} is no idx file of MNIST: its magic number is 0x{magic:08x}, not {known}: "
+            "copy or fetch it again"
+        )
+    axes = magic & 0xFF
+    shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(axes))
+    body = content[4 + 4 * axes :]
+    if shape[1:] not in ((), (SIZE, SIZE)) or not 0 < shape[0] <= _LARGEST:
+        raise DataError(f"{path} says that it holds {shape}, not {SIZE} x {SIZE} images or labels")
+    if len(body) != math.prod(shape):
+        raise DataError(
+            f"{path} says that it holds {shape}, {math.prod(shape)} bytes, but there are "
+            f"{len(body)}: copy or fetch it again"
+        )
+    return np.frombuffer(body, np.uint8).reshape(shape)
+
+
+def _read(folder: Path, stem: str, source: str) -> Digits:
+    images = read_idx(folder / f"{stem}-images-idx3-ubyte.gz")
+    labels = read_idx(folder / f"{stem}-labels-idx1-ubyte.gz")
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise DataError(
+            f"{folder}: {stem} images {images.shape} and labels {labels.shape} do not belong "
+            "together: copy or fetch them again"
+        )
+    return Digits(images, labels, source)
+
+
+def _download(url: str, progress: bool) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:
+            total = int(response.headers.get("Content-Length") or 0) or None
+            name = url.rpartition("/")[2]
+            bar = tqdm(
+                desc=name, total=total, unit="B", unit_scale=True, delay=2, disable=not progress
+            )
+            with bar:
+                chunks = []
+                while chunk := response.read(_CHUNK):
+                    chunks.append(chunk)
+                    bar.update(len(chunk))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot fetch {url} ({error}): try again, or put the file there by hand"
+        ) from None
+    return b"".join(chunks)
+
+
+def _check_sum(content: bytes, name: str, where: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != CHECKSUMS[name]:
+        raise DataError(
+            f"{where} has the SHA-256 {found[:12]}..., but MNIST's {name} has "
+            f"{CHECKSUMS[name][:12]}...: delete it and fetch it again"
+        )

@@ -1,0 +1,86 @@
+"""`srvp-world train smmnist`: Moving MNIST, made on the fly."""
+
+import gzip
+import json
+import struct
+
+import pytest
+from command import SMALL, run
+
+from srvp_world.checkpoint import load
+from srvp_world.data import mnist
+
+BRIEF = f"{SMALL} --content-frames 2 --conditioning 2"
+
+
+@pytest.mark.parametrize("name", ["smmnist", "mmnist"])
+def test_a_world_is_learnt_and_its_results_name_the_digits(tmp_path, name):
+    out = tmp_path / "run"
+    assert run(f"train {name} --out {out} {BRIEF}") == 0
+    world = load(out / "world.safetensors")
+    assert world.action is None and world.model.frame_shape == (1, 64, 64)
+    results = json.loads((out / "results.json").read_text())
+    assert results["protocol"]["preset"] == f"{name}-small"
+    assert results["protocol"]["data"].startswith(f"{name}: 10,000 of the MNIST training digits")
+    assert results["numbers"]["iterations"] == 6
+
+
+def test_a_run_goes_on_where_it_stopped(tmp_path):
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert run(f"train smmnist --out {whole} {BRIEF} --decay 0") == 0
+    assert run(f"train smmnist --out {halves} {BRIEF} --decay 0 --iterations 3") == 0
+    assert run(f"train smmnist --out {halves} --resume --quiet --iterations 6") == 0
+    worlds = [load(folder / "world.safetensors").fingerprint for folder in (whole, halves)]
+    assert worlds[0] == worlds[1]
+
+
+def test_another_data_set_is_no_continuation(refused, tmp_path):
+    out = tmp_path / "run"
+    assert run(f"train smmnist --out {out} {BRIEF}") == 0
+    refused(f"train mmnist --out {out} --resume --quiet", "data is mmnist: 10,000", "smmnist: 10,")
+
+
+def test_presets_of_the_paper_want_all_digits_unless_told_otherwise(refused, tmp_path):
+    out = tmp_path / "run"
+    line = f"train smmnist --preset smmnist --out {out} {BRIEF}"
+    refused(line, "60,000", "data fetch mnist", "--digits shipped")
+    assert not out.exists()
+    assert run(f"{line} --digits shipped") == 0
+
+
+def test_all_digits_are_taken_where_they_are(tmp_path, monkeypatch, refused):
+    folder = tmp_path / "digits"
+    refused(f"train smmnist --digits {folder} --out {tmp_path / 'no'}", folder, "data fetch mnist")
+    folder.mkdir()
+    files = {mnist.IMAGES: ((40, 28, 28), 0x803), mnist.LABELS: ((40,), 0x801)}
+    for name, (shape, magic) in files.items():
+        size = 40 * (784 if len(shape) == 3 else 1)
+        header = struct.pack(f">I{len(shape)}I", magic, *shape)
+        (folder / name).write_bytes(gzip.compress(header + bytes(size)))
+        digest = mnist.hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        monkeypatch.setitem(mnist.CHECKSUMS, name, digest)
+    out = tmp_path / "run"
+    assert run(f"train mmnist --digits {folder} --out {out} {BRIEF}") == 0
+    assert "all 60,000" in json.loads((out / "config.json").read_text())["data"]
+
+
+def test_digits_are_for_moving_mnist_alone(refused, shop, tmp_path):
+    refused(f"train {shop.data} --digits x --out {tmp_path / 'run'}", "--digits", "smmnist")
+
+
+def test_help_shows_the_values_of_the_preset_that_fits_the_data(capsys):
+    assert run("train smmnist --preset smmnist --help") == 0
+    text = capsys.readouterr().out
+    for line in ("[1100000]", "[100000]", "[128]", "[0.0003]", "[bf16]", "smmnist-small"):
+        assert line in text
+    assert run("train smmnist --help") == 0
+    assert "[0.4]" in capsys.readouterr().out
+
+
+def test_a_download_that_fails_is_told_in_one_line(refused, tmp_path):
+    out = tmp_path / "digits"
+    refused(
+        f"data fetch mnist --out {out} --mirror file:///nowhere", "cannot fetch file:///nowhere"
+    )
+    assert list(out.iterdir()) == []
+    refused(f"data fetch minst --out {out}", "minst", "mnist")
