@@ -1,6 +1,6 @@
 """From a folder of experience to a world: fit the model, then freeze what a world carries."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 
 from srvp_world.checkpoint import StartClips, World
-from srvp_world.config import ModelConfig, TrainConfig
+from srvp_world.config import ModelConfig, TrainConfig, to_json
 from srvp_world.data.check import check_values
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
@@ -19,14 +19,14 @@ from srvp_world.data.mnist import Digits
 from srvp_world.data.moving_mnist import FRAME, MovingDigits
 from srvp_world.data.windows import WindowSampler
 from srvp_world.envs.starts import StartPool, clips_of, watch_clips
-from srvp_world.errors import DataError
+from srvp_world.errors import ConfigError, DataError
 from srvp_world.model.srvp import SRVP
 from srvp_world.train.distributed import Processes
 from srvp_world.train.fit import FitResult, fit
+from srvp_world.train.snapshot import BEST, load_weights
 from srvp_world.world import Batch
 
 VALIDATION_FRACTION = 0.05
-VALIDATION_BATCHES = 2
 
 
 class LearntWorld(NamedTuple):
@@ -50,6 +50,7 @@ def learn_world(
     run: Path,
     *,
     held_out: Dataset | None = None,
+    init: World | None = None,
     start_clips: int = 16,
     start_length: int = 24,
     pool_episodes: int = 100,
@@ -67,6 +68,7 @@ def learn_world(
         train: How to fit.
         run: Folder for logs and checkpoints.
         held_out: Episodes to validate on; None sets 5 % of the data's apart.
+        init: World whose weights to begin with; None draws them.
         start_clips: Clips that the world carries; many short ones cover more than a few episodes.
         start_length: Frames of each, from the first frame of an episode on.
         pool_episodes: Episodes whose states calibrate the features and make the pool.
@@ -76,18 +78,22 @@ def learn_world(
 
     Raises:
         DataError: For values on disk that no writer of ours would have stored.
+        ConfigError: If the world to begin with has another shape.
     """
     processes = processes or Processes()
     with processes.together():
         check_values(data, progress=progress and processes.first)
         config = fit_to_data(model, data)
-        network = SRVP(config, seed=train.seed)
+        network = _network(config, train.seed, init)
         freeze_statistics(network, data)
         training = data
         if held_out is None:
             training, held_out = data.split(VALIDATION_FRACTION, train.seed)
         sampler = _sampler(training, config, train)
-        validation = _validation(held_out, config, train)
+        validation: Sequence[Batch] = ()
+        if len(held_out):
+            apart = _validating(train)
+            validation = _first(_sampler(held_out, config, apart).batch, apart)
     result = fit(
         network.to(processes.device),
         partial(sampler.batch, shard=processes.shard),
@@ -99,7 +105,8 @@ def learn_world(
         progress=progress,
         processes=processes,
     )
-    pool = _freeze_features(network, _clips(training, pool_episodes, config, train.seed))
+    clips = _clips(training, pool_episodes, config, train.seed)
+    pool = _finish(network, train, run, clips)
     carried = _clips(training, start_clips, config, train.seed, start_length)
     info = data.info
     world = World(
@@ -119,6 +126,7 @@ def learn_moving_mnist(
     run: Path,
     *,
     stochastic: bool,
+    init: World | None = None,
     start_clips: int = 16,
     pool_clips: int = 100,
     resume: bool = False,
@@ -133,15 +141,19 @@ def learn_moving_mnist(
         train: How to fit.
         run: Folder for logs and checkpoints.
         stochastic: Whether bounces draw new speeds.
+        init: World whose weights to begin with; None draws them.
         start_clips: Clips that the world carries.
         pool_clips: Clips whose states calibrate the features and make the pool.
         resume: Whether to go on from the run folder's last checkpoint.
         progress: Whether to show a bar.
         processes: Who shares the training; None means that this process trains alone.
+
+    Raises:
+        ConfigError: If the world to begin with has another shape.
     """
     processes = processes or Processes()
     config = replace(model, frame_size=FRAME, channels=1)
-    network = SRVP(config, seed=train.seed)
+    network = _network(config, train.seed, init)
     training, held_out = digits.split()
 
     def source(digits: Digits, batch_size: int, window: int) -> MovingDigits:
@@ -149,13 +161,13 @@ def learn_moving_mnist(
             digits, stochastic=stochastic, batch_size=batch_size, window=window, seed=train.seed
         )
 
-    validation = source(held_out, train.batch_size, train.window)
+    apart = _validating(train)
     result = fit(
         network.to(processes.device),
         partial(source(training, train.batch_size, train.window).batch, shard=processes.shard),
         train,
         run,
-        validation=[validation.batch(i) for i in range(VALIDATION_BATCHES)],
+        validation=_first(source(held_out, apart.batch_size, apart.window).batch, apart),
         context=_context(config, train),
         resume=resume,
         progress=progress,
@@ -164,17 +176,8 @@ def learn_moving_mnist(
     watched = source(training, pool_clips, config.content_frames).batch(train.iterations)
     pixels = rearrange(watched.frames * 255, "n t c h w -> n t h w c").round().byte().numpy()
     clips = [Episode(frames=clip) for clip in pixels]
-    pool = _freeze_features(network, clips_of(clips))
+    pool = _finish(network, train, run, clips_of(clips))
     return LearntWorld(World(network, clips_of(clips[:start_clips])), pool, result)
-
-
-def _freeze_features(network: SRVP, clips: StartClips) -> StartPool:
-    """Watch clips; normalise what policies see by the states that they lead to."""
-    network.eval().requires_grad_(False)
-    pool = watch_clips(network, clips)
-    features = network.features(pool.states)
-    network.feature_normaliser.freeze(features.mean(0), features.std(0))
-    return pool
 
 
 def _context(config: ModelConfig, train: TrainConfig) -> int:
@@ -221,12 +224,53 @@ def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig) -> WindowSa
     )
 
 
-def _validation(held_out: Dataset, config: ModelConfig, train: TrainConfig) -> Sequence[Batch]:
-    """Draw the batches that every validation sees; none without held-out episodes."""
-    if not len(held_out):
-        return ()
-    sampler = _sampler(held_out, config, train)
-    return [sampler.batch(i) for i in range(VALIDATION_BATCHES)]
+def check_same_shape(config: ModelConfig, init: World) -> None:
+    """Refuse to begin with the weights of a world of another shape.
+
+    Raises:
+        ConfigError: Naming the first difference; the objective may differ.
+    """
+    shape, theirs = to_json(config), to_json(init.model.config)
+    for name in shape:
+        if name != "objective" and shape[name] != theirs[name]:
+            raise ConfigError(
+                f"{name} is {shape[name]}, but the world to begin with has {theirs[name]}: "
+                "begin with a world of the same shape, or with random weights"
+            )
+
+
+def _network(config: ModelConfig, seed: int, init: World | None) -> SRVP:
+    """Make a network with random weights, or with those of a world of the same shape."""
+    network = SRVP(config, seed=seed)
+    if init is not None:
+        check_same_shape(config, init)
+        network.load_state_dict(init.model.state_dict())
+    return network
+
+
+def _validating(train: TrainConfig) -> TrainConfig:
+    """Give the configuration with batches as validations see them."""
+    return replace(
+        train,
+        batch_size=train.validation_batch_size or train.batch_size,
+        window=train.validation_window or train.window,
+    )
+
+
+def _first(batch: Callable[[int], Batch], train: TrainConfig) -> Sequence[Batch]:
+    """Draw the batches that every validation sees."""
+    return [batch(i) for i in range(train.validation_batches)]
+
+
+def _finish(network: SRVP, train: TrainConfig, run: Path, clips: StartClips) -> StartPool:
+    """Take the weights that are to be kept; normalise what policies see by states after clips."""
+    if train.keep == "best" and (run / BEST).exists():
+        load_weights(run / BEST, network)
+    network.eval().requires_grad_(False)
+    pool = watch_clips(network, clips)
+    features = network.features(pool.states)
+    network.feature_normaliser.freeze(features.mean(0), features.std(0))
+    return pool
 
 
 def _clips(

@@ -149,6 +149,12 @@ class TrainConfig:
         seed: Seed of initialisation, windows and noise.
         log_every: Updates between scalars in TensorBoard.
         validate_every: Updates between validations; each may save a new best checkpoint.
+        validation_batches: Batches of a validation.
+        validation_batch_size: Windows of such a batch; 0 for `batch_size`.
+        validation_window: Frames of its windows; 0 for `window`.
+        validation_samples: Predictions of a window, of which the best by PSNR counts.
+        select: Which checkpoint is best: that of the lowest `loss`, or of the highest `psnr`.
+        keep: Whether the world gets the `last` weights or the `best`.
         save_every: Updates between checkpoints that `resume` continues from.
     """
 
@@ -164,13 +170,24 @@ class TrainConfig:
     seed: int = 0
     log_every: int = 50
     validate_every: int = 500
+    validation_batches: int = 2
+    validation_batch_size: int = 0
+    validation_window: int = 0
+    validation_samples: int = 1
+    select: Literal["loss", "psnr"] = "loss"
+    keep: Literal["last", "best"] = "last"
     save_every: int = 500
 
     def __post_init__(self) -> None:
         """Refuse empty runs and impossible shares."""
-        for name in ("iterations", "batch_size", "log_every", "validate_every", "save_every"):
+        positive = ["iterations", "batch_size", "log_every", "validate_every", "save_every"]
+        for name in [*positive, "validation_batches", "validation_samples"]:
             _require(
                 getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}"
+            )
+        for name in ("validation_batch_size", "validation_window"):
+            _require(
+                getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )
         _require(self.window >= 2, f"window must be at least 2 frames, got {self.window}")
         _require(
@@ -189,6 +206,11 @@ class TrainConfig:
             0 <= self.episode_start_fraction <= 1,
             f"episode_start_fraction must be in [0, 1], got {self.episode_start_fraction}",
         )
+        _require(
+            self.select in ("loss", "psnr"),
+            f"select must be 'loss' or 'psnr', got {self.select!r}",
+        )
+        _require(self.keep in ("last", "best"), f"keep must be 'last' or 'best', got {self.keep!r}")
         _require(
             self.precision in ("float32", "bf16"),
             f"precision must be 'float32' or 'bf16', got {self.precision!r}",

@@ -49,6 +49,26 @@ def test_the_papers_runs_have_the_papers_values(name):
     )
 
 
+VALIDATION = {
+    # updates between validations, clips of a batch, frames of a clip, which weights are reported
+    "smmnist": (20_000, 16, 15, "last"),
+    "mmnist": (20_000, 16, 15, "last"),
+    "kth": (5_000, 16, 30, "best"),
+    "human36m": (20_000, 8, 53, "best"),
+    "bair": (20_000, 16, 12, "last"),
+}
+
+
+@pytest.mark.parametrize("name", VALIDATION)
+def test_the_papers_runs_validate_as_the_paper(name):
+    train = preset(name).train
+    window = train.validation_window or train.window
+    found = (train.validate_every, train.validation_batch_size, window, train.keep)
+    assert found == VALIDATION[name]
+    chosen_by = (train.validation_batches, train.validation_samples, train.select)
+    assert chosen_by == (25, 100, "psnr")
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_the_papers_networks_have_the_papers_size(name):
     network = SRVP(preset(name).model)

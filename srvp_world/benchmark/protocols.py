@@ -16,6 +16,7 @@ from srvp_world.data.info import DESCRIPTION
 from srvp_world.data.mnist import test_digits
 from srvp_world.data.moving_mnist import (
     FRAME,
+    STOCHASTIC,
     TEST_VIDEOS,
     Trajectories,
     draw,
@@ -75,7 +76,6 @@ PROTOCOLS = {
         _paper("bair", 2, 28, 256),
     )
 }
-MADE = {"smmnist": True, "mmnist": False}  # made on the fly: is it stochastic?
 
 
 def folder_protocol(folder: Path) -> Protocol:
@@ -161,7 +161,7 @@ def open_clips(protocol: Protocol, folder: Path | None = None) -> Clips:
         ConfigError: If a folder is missing, or given where clips are made.
         DataError: If there are too few clips, one is too short, or the data set is broken.
     """
-    if protocol.name in PROTOCOLS and (folder is None) != (protocol.name in MADE):
+    if protocol.name in PROTOCOLS and (folder is None) != (protocol.name in STOCHASTIC):
         if folder is None:
             raise ConfigError(
                 f"the clips of {protocol.name} do not ship with srvp-world: convert them and give "
@@ -182,7 +182,7 @@ def _moving_mnist(protocol: Protocol) -> Clips:
         raise DataError(
             f"{protocol.name} has {TEST_VIDEOS} clips, but {videos} are wanted: lower --videos"
         )
-    stochastic = MADE[protocol.name]
+    stochastic = STOCHASTIC[protocol.name]
 
     @cache  # all videos come from one stream of random numbers, but need not be drawn at once
     def parts() -> tuple[np.ndarray, Trajectories]:

@@ -23,7 +23,8 @@ PANEL = 128  # pixels that a frame of a film should have at least
 def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add = parser.add_argument
     add("world", metavar="WORLD", help="world file, or name of a world that ships")
-    clip = "video, folder of images, .npy, .npz, or an episode file (.safetensors)"
+    clip = "video, folder of images, .npy, .npz, an episode file (.safetensors), or smmnist or "
+    clip += "mmnist for a test clip of Moving MNIST, which --test-clip chooses"
     add("clip", type=Path, metavar="CLIP", help=clip)
     add("--out", type=Path, required=True, metavar="FILE", help="ends in .gif .mp4 .png or .npz")
     add("--horizon", type=int, default=30, metavar="N", help="steps to imagine [%(default)s]")
@@ -35,6 +36,7 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add("--substeps", type=int, metavar="N", help=substeps)
     conditioning = f"frames to watch; the rest is shown beside [all, the last {WATCHED_AT_MOST}]"
     add("--conditioning", type=int, metavar="N", help=conditioning)
+    add("--test-clip", type=int, default=0, metavar="N", help="its number [%(default)s]")
     add("--start", type=int, default=0, metavar="N", help="first frame to use [%(default)s]")
     add("--every", type=int, default=1, metavar="N", help="use every Nth frame [%(default)s]")
     crop = ("TOP", "LEFT", "HEIGHT", "WIDTH")
@@ -104,6 +106,7 @@ def _read(args: Namespace, world: "World") -> "Clip":
     clip = read_clip(
         args.clip,
         FrameFormat(config.frame_size, config.channels, crop),
+        number=args.test_clip,
         start=args.start,
         every=args.every,
         first=args.conditioning and args.conditioning + args.horizon,
@@ -203,6 +206,7 @@ PREDICT = Verb(
     examples=(
         "world.safetensors clip.mp4 --horizon 30 --samples 4 --substeps 4 --out out.gif",
         "world.safetensors clip.mp4 --conditioning 10 --samples 8 --out futures.mp4",
+        "world.safetensors smmnist --conditioning 5 --horizon 20 --out digits.gif",
         "world.safetensors frames/ --crop 0 20 120 120 --every 2 --mean --out strip.png",
         "pendulum data/seed0-part000.safetensors --horizon 50 --conditioning 10 --out dream.gif",
     ),

@@ -14,13 +14,14 @@ from srvp_world.commands.verb import RESULTS, Verb
 from srvp_world.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
+    from srvp_world.checkpoint import World
     from srvp_world.config import ModelConfig
     from srvp_world.data.mnist import Digits
     from srvp_world.envs.learn import LearntWorld
     from srvp_world.train.distributed import Processes
     from srvp_world.train.run import RunConfig
 
-MADE = {"smmnist": True, "mmnist": False}  # made on the fly: is it stochastic?
+MADE = ("smmnist", "mmnist")
 SHIPPED = "shipped"
 
 
@@ -41,6 +42,7 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add("--preset", help=f"what to begin with: {', '.join(PRESETS)} [{name}]")
     digits = f"folder with all 60,000 digits of MNIST, or {SHIPPED!r} for the 10,000 that ship"
     add("--digits", metavar="FOLDER", help=f"{digits} [{SHIPPED}, but for the paper's presets]")
+    add("--init", metavar="WORLD", help="begin with the weights of a world [random ones]")
     add("--resume", action="store_true", help="go on from the run's last checkpoint")
     add("--device", default="cpu", help="where to train, such as cuda [%(default)s]")
     add_config_flags(parser, f"training ({name})", chosen.train)
@@ -50,6 +52,7 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
 
 
 def _run(args: Namespace, command: str) -> None:
+    from srvp_world.checkpoint import load
     from srvp_world.data.info import DESCRIPTION
     from srvp_world.train.distributed import distributed
     from srvp_world.train.run import holds_run
@@ -60,13 +63,15 @@ def _run(args: Namespace, command: str) -> None:
     with distributed(args.device) as processes, _silenced("srvp_world.train.fit"):
         with processes.together():
             source = _open(args, processes)
-            plan = _plan(args, source)
+            init = None if args.init is None else load(args.init)
+            plan = _plan(args, source, init)
             if processes.first and not holds_run(args.out):
                 plan.save(args.out)
         learnt = source.learn(
             plan.model,
             plan.train,
             args.out,
+            init=init,
             resume=args.resume,
             progress=not args.quiet,
             processes=processes,
@@ -100,7 +105,7 @@ def _finish(
     best = "none" if fit.best is None else f"{fit.best:.4g}"
     print(
         f"{path}: {fit.iterations} updates, {fit.seconds:.1f} s, "
-        f"{fit.frames_per_second:.0f} frames/s, best validation loss {best}"
+        f"{fit.frames_per_second:.0f} frames/s, best validation {plan.train.select} {best}"
     )
 
 
@@ -122,13 +127,13 @@ class _Source:
 def _open(args: Namespace, processes: "Processes") -> _Source:
     from srvp_world.data.check import check_values
     from srvp_world.data.dataset import Dataset
-    from srvp_world.data.moving_mnist import FRAME
+    from srvp_world.data.moving_mnist import FRAME, STOCHASTIC
     from srvp_world.envs.learn import fit_to_data, learn_moving_mnist, learn_world
 
     if args.data in MADE:
         digits = _digits(args)
         return _Source(
-            learn=partial(learn_moving_mnist, digits, stochastic=MADE[args.data]),
+            learn=partial(learn_moving_mnist, digits, stochastic=STOCHASTIC[args.data]),
             follow=partial(replace, frame_size=FRAME, channels=1),
             about={"data": f"{args.data}: {digits.source}"},
         )
@@ -193,8 +198,9 @@ def _silenced(name: str) -> Iterator[None]:
         logger.disabled = before
 
 
-def _plan(args: Namespace, source: _Source) -> "RunConfig":
+def _plan(args: Namespace, source: _Source, init: "World | None") -> "RunConfig":
     """Put preset, or run to be resumed, and flags together."""
+    from srvp_world.envs.learn import check_same_shape
     from srvp_world.presets import preset
     from srvp_world.train.run import RunConfig, read_run
 
@@ -203,13 +209,19 @@ def _plan(args: Namespace, source: _Source) -> "RunConfig":
     base = stored or preset(name)
     if "iterations" in args and "decay" not in args and not stored:
         args.decay = min(base.train.decay, args.iterations)  # short runs decay all the way
-    objective = overridden(base.model.objective, args)
+    shape = (
+        base.model if init is None else replace(init.model.config, objective=base.model.objective)
+    )
+    objective = overridden(shape.objective, args)
     plan = RunConfig(
         preset=name,
-        model=source.follow(replace(overridden(base.model, args), objective=objective)),
+        model=source.follow(replace(overridden(shape, args), objective=objective)),
         train=overridden(base.train, args),
+        init=stored.init if stored else init.fingerprint if init else "",
         **source.about,
     )
+    if init:
+        check_same_shape(plan.model, init)
     if stored:
         plan.check_continues(stored, args.out)
     return plan

@@ -1,6 +1,7 @@
-"""One clip to look at: from a video, a folder of images, an array, or an episode file."""
+"""One clip to look at: a video, a folder of images, an array, an episode file, or a test clip."""
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 
 from srvp_world.data.episodes import SUFFIX, read_header, read_slice
 from srvp_world.data.frame_format import FrameFormat
+from srvp_world.data.moving_mnist import STOCHASTIC, TEST_LENGTH, TEST_VIDEOS, test_set
 from srvp_world.data.video import read_video
 from srvp_world.errors import ConfigError, DataError
 
@@ -35,6 +37,7 @@ def read_clip(
     path: Path,
     frame_format: FrameFormat,
     *,
+    number: int = 0,
     start: int = 0,
     every: int = 1,
     first: int | None = None,
@@ -43,15 +46,18 @@ def read_clip(
     """Read a clip and turn its frames into a world's format.
 
     Args:
-        path: An episode file (.safetensors), or anything that `read_video` reads.
+        path: An episode file (.safetensors), anything that `read_video` reads, or `smmnist` or
+            `mmnist` for the test sets of Moving MNIST.
         frame_format: Size, channels and crop of the frames.
+        number: Which clip of a test set.
         start: Frame to begin with.
         every: Keep every nth frame; 1 for experience, whose actions lie between all frames.
         first: Frames to keep from the start on; None means all. Those after it are not read.
         last: Frames to keep at the end of these; None means all.
 
     Raises:
-        ConfigError: For a negative start, `every` below one, or a crop outside the image.
+        ConfigError: For a negative start, `every` below one, a crop outside the image, or a clip
+            that the test set does not have.
         DataError: For a clip that cannot be read or ends before its start.
     """
     if start < 0:
@@ -63,7 +69,7 @@ def read_clip(
     stop = None if first is None else start + first * every
     kept: deque[np.ndarray] = deque(maxlen=last)
     shape, count = None, 0
-    for image in islice(read_video(path), stop):
+    for image in islice(_images(path, number), stop):
         if count >= start and (count - start) % every == 0:
             kept.append(frame_format.apply(image, str(path)))
             shape = image.shape
@@ -72,6 +78,17 @@ def read_clip(
         raise _too_short(path, count, start)
     height, width, channels = shape
     return Clip(np.stack(kept), (height, width, channels))
+
+
+def _images(path: Path, number: int) -> Iterator[np.ndarray]:
+    """Yield the frames of a test clip or of a video."""
+    name = str(path)
+    if name not in STOCHASTIC:
+        return read_video(path)
+    if not 0 <= number < TEST_VIDEOS:
+        raise ConfigError(f"{name} has test clips 0 to {TEST_VIDEOS - 1}, not {number}")
+    videos = test_set(stochastic=STOCHASTIC[name], length=TEST_LENGTH[name], videos=number + 1)
+    return iter(videos[number, ..., None])
 
 
 def _read_episode(

@@ -23,6 +23,8 @@ FRAME = 64
 ROOM = FRAME - DIGIT  # largest position
 MAX_SPEED = 4
 DIGITS = 2
+STOCHASTIC = {"smmnist": True, "mmnist": False}  # the two sets by name
+TEST_LENGTH = {"smmnist": 25, "mmnist": 100}  # frames of a test video
 TEST_SEED = 42
 TEST_VIDEOS = 5000
 

@@ -32,7 +32,7 @@ class FitResult:
         seconds: Wall time of this call.
         frames_per_second: Training frames per second of this call, validation and saving left out.
         terms: Loss of the last update (`total`) and its terms; empty if nothing was left to do.
-        best: Lowest validation total, whose weights are in `best.safetensors`; None without one.
+        best: Best validation, whose weights are in `best.safetensors`; None without one.
             Only the first of several processes validates, and knows.
     """
 

@@ -24,6 +24,7 @@ class RunConfig:
         data: What it is fitted to: name of the data set, or which digits move in it.
         episodes: Episodes of the data set; 0 where clips are made on the fly.
         transitions: Steps from frame to frame in them.
+        init: Fingerprint of the world whose weights it began with; empty for random ones.
     """
 
     preset: str
@@ -32,6 +33,7 @@ class RunConfig:
     data: str = ""
     episodes: int = 0
     transitions: int = 0
+    init: str = ""
 
     def save(self, run: Path) -> None:
         """Write it into the run folder, which is made.

@@ -43,7 +43,7 @@ def save_snapshot(
         optimizer: Must hold nothing but tensors per parameter, as Adam does.
         iteration: Number of updates done.
         config: What the run was started with, compared on resuming.
-        best: Lowest validation total so far.
+        best: Best validation so far, by what the configuration selects.
 
     Raises:
         OutputError: If the file cannot be written.
@@ -63,7 +63,7 @@ def load_snapshot(
     """Restore what `save_snapshot` wrote; on an error model and optimizer are left as they were.
 
     Returns:
-        The number of updates done, and the lowest validation total so far.
+        The number of updates done, and the best validation so far.
 
     Raises:
         WorldFileError: If the file is missing, truncated, no snapshot or of another model.

@@ -32,7 +32,8 @@ class Trainer:
 
     Attributes:
         iteration: Updates done.
-        best: Lowest validation total so far, as far as this process saw it.
+        best: Lowest loss or highest PSNR of the validations so far, as `config.select` says; only
+            the first of several processes knows.
         terms: Loss and terms that were read last.
         updating: Whether an update is half done, so that there is no state to save.
     """
@@ -119,12 +120,20 @@ class Trainer:
         self.model.eval()
         try:
             with self._autocast():
-                result = validate(self.model, self.validation, self.context, self.generator, seed)
+                result = validate(
+                    self.model,
+                    self.validation,
+                    self.context,
+                    self.generator,
+                    seed,
+                    self.config.validation_samples,
+                )
         finally:
             self.model.train()
-        total = result.scalars["total"]
-        if math.isfinite(total) and (self.best is None or total < self.best):
-            self.best = total
+        score = result.scalars["total" if self.config.select == "loss" else "psnr"]
+        sign = 1 if self.config.select == "loss" else -1
+        if math.isfinite(score) and (self.best is None or sign * score < sign * self.best):
+            self.best = score
             save_weights(self.run / BEST, self.model)
         return result
 

@@ -28,7 +28,12 @@ class Validation(NamedTuple):
 
 @torch.no_grad()
 def validate(
-    model: Trainable, batches: Sequence[Batch], context: int, generator: torch.Generator, seed: int
+    model: Trainable,
+    batches: Sequence[Batch],
+    context: int,
+    generator: torch.Generator,
+    seed: int,
+    samples: int = 1,
 ) -> Validation:
     """Measure the loss, and the open-loop prediction after `context` watched frames.
 
@@ -40,6 +45,7 @@ def validate(
         context: Frames to watch before imagining.
         generator: Reseeded here.
         seed: Seed of the noise.
+        samples: Predictions of a clip, of which the one with the best PSNR counts.
     """
     terms: list[dict[str, Tensor]] = []
     ratios: list[Tensor] = []
@@ -49,9 +55,8 @@ def validate(
         batch = batch.to(generator.device)
         loss = model.loss(batch, generator)
         terms.append({"total": loss.total, **loss.terms})
-        preview = model.preview(batch, context, generator).float().clamp(0, 1)
-        imagined = psnr(preview, batch.frames)[:, context:]
-        ratios.append(imagined[batch.valid[:, context:]])
+        preview, quality = _best_preview(model, batch, context, generator, samples)
+        ratios.append(quality[:, context:][batch.valid[:, context:]])
         if not pictures:
             rows = slice(PICTURE_ROWS)
             pictures.append(side_by_side(batch.frames[rows], preview[rows], context))
@@ -60,3 +65,23 @@ def validate(
         for name in terms[0]
     }
     return Validation({**scalars, "psnr": float(torch.cat(ratios).mean())}, pictures[0])
+
+
+def _best_preview(
+    model: Trainable, batch: Batch, context: int, generator: torch.Generator, samples: int
+) -> tuple[Tensor, Tensor]:
+    """Predict clips; give the best sample of each (b, t, c, h, w) and its PSNR (b, t).
+
+    As in the original, reconstructions count when the best is chosen, but not in its score.
+    """
+
+    def draw() -> tuple[Tensor, Tensor]:
+        frames = model.preview(batch, context, generator).float().clamp(0, 1)
+        return frames, psnr(frames, batch.frames)
+
+    best, quality = draw()
+    for _ in range(samples - 1):
+        frames, ratios = draw()
+        better = ((ratios - quality) * batch.valid).sum(1) > 0
+        best[better], quality[better] = frames[better], ratios[better]
+    return best, quality

@@ -45,7 +45,8 @@ def test_presets_of_the_paper_want_all_digits_unless_told_otherwise(refused, tmp
     line = f"train smmnist --preset smmnist --out {out} {BRIEF}"
     refused(line, "60,000", "data fetch mnist", "--digits shipped")
     assert not out.exists()
-    assert run(f"{line} --digits shipped") == 0
+    brief = "--validation-batches 1 --validation-samples 2"
+    assert run(f"{line} {brief} --digits shipped") == 0
 
 
 def test_all_digits_are_taken_where_they_are(tmp_path, monkeypatch, refused):
@@ -74,7 +75,7 @@ def test_help_shows_the_values_of_the_preset_that_fits_the_data(capsys):
     for line in ("[1100000]", "[100000]", "[128]", "[0.0003]", "[bf16]", "smmnist-small"):
         assert line in text
     assert run("train smmnist --help") == 0
-    assert "[0.4]" in capsys.readouterr().out
+    assert "[0.001]" in capsys.readouterr().out
 
 
 def test_a_download_that_fails_is_told_in_one_line(refused, tmp_path):
@@ -84,3 +85,23 @@ def test_a_download_that_fails_is_told_in_one_line(refused, tmp_path):
     )
     assert list(out.iterdir()) == []
     refused(f"data fetch minst --out {out}", "minst", "mnist")
+
+
+def test_training_can_begin_with_the_weights_of_a_world(tmp_path, refused):
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    assert run(f"train smmnist --out {first} {BRIEF}") == 0
+    init, schedule = (
+        f"--init {first}/world.safetensors",
+        "--conditioning 2 --window 4 --batch-size 2",
+    )
+    line = f"train mmnist --out {second} {init} --quiet {schedule} --iterations 2"
+    assert run(f"{line} --learning-rate 1e-12 --observation-std 0.3") == 0
+    old, new = (load(folder / "world.safetensors").model for folder in (first, second))
+    assert new.config.filters == 2 and new.config.objective.observation_std == 0.3
+    for before, after in zip(old.parameters(), new.parameters(), strict=True):
+        assert before.allclose(after, atol=1e-9)
+    config = json.loads((second / "config.json").read_text())
+    assert config["init"] == load(first / "world.safetensors").fingerprint
+    assert run(f"train mmnist --out {second} --resume --quiet --iterations 3") == 0
+    refused(f"train smmnist --out {third} {init} --quiet --filters 3", "filters is 3", "has 2")
+    assert not third.exists()

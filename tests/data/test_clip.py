@@ -1,11 +1,17 @@
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from srvp_world.data import moving_mnist
 from srvp_world.data.clip import read_clip
 from srvp_world.data.episodes import Ending, Episode, write_episode
 from srvp_world.data.frame_format import FrameFormat
 from srvp_world.errors import ConfigError, DataError
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 FORMAT = FrameFormat(32, 1)
 LEVELS = 10 * np.arange(12, dtype=np.uint8)
 
@@ -90,3 +96,17 @@ def test_what_cannot_be_read_is_refused(video, experience):
             read_clip(path, FORMAT, every=0)
     with pytest.raises(ConfigError, match="action between all frames.*got 2"):
         read_clip(experience, FORMAT, every=2)
+
+
+def test_clips_of_the_test_set_of_moving_mnist_go_by_their_number():
+    golden = json.loads((GOLDEN / "moving_mnist_test_sets.json").read_text())
+    for name, kind in (("smmnist", "stochastic"), ("mmnist", "deterministic")):
+        clip = read_clip(Path(name), FrameFormat(64, 1))
+        digest = hashlib.sha256(clip.frames.tobytes()).hexdigest()
+        assert digest == golden[kind]["first_video_sha256"]
+    other = read_clip(Path("smmnist"), FrameFormat(64, 1), number=3, start=2, first=4)
+    video = moving_mnist.test_set(stochastic=True, length=25, videos=4)[3]
+    assert np.array_equal(other.frames[..., 0], video[2:6])
+    for number in (-1, 5000):
+        with pytest.raises(ConfigError, match="0 to 4999"):
+            read_clip(Path("smmnist"), FrameFormat(64, 1), number=number)
