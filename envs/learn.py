@@ -12,7 +12,6 @@ from einops import rearrange
 
 from srvp_world.checkpoint import StartClips, World
 from srvp_world.config import ModelConfig, TrainConfig, to_json
-from srvp_world.data.check import check_values
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.mnist import Digits
@@ -27,6 +26,7 @@ from srvp_world.train.snapshot import BEST, load_weights
 from srvp_world.world import Batch
 
 VALIDATION_FRACTION = 0.05
+VALIDATION_SEED = 1 << 32  # more, so that digits do not move in validation as they did in training
 
 
 class LearntWorld(NamedTuple):
@@ -77,12 +77,10 @@ def learn_world(
         processes: Who shares the training; None means that this process trains alone.
 
     Raises:
-        DataError: For values on disk that no writer of ours would have stored.
         ConfigError: If the world to begin with has another shape.
     """
     processes = processes or Processes()
     with processes.together():
-        check_values(data, progress=progress and processes.first)
         config = fit_to_data(model, data)
         network = _network(config, train.seed, init)
         freeze_statistics(network, data)
@@ -90,6 +88,7 @@ def learn_world(
         if held_out is None:
             training, held_out = data.split(VALIDATION_FRACTION, train.seed)
         sampler = _sampler(training, config, train)
+        context = _context(config, train)
         validation: Sequence[Batch] = ()
         if len(held_out):
             apart = _validating(train)
@@ -100,7 +99,7 @@ def learn_world(
         train,
         run,
         validation=validation,
-        context=_context(config, train),
+        context=context,
         resume=resume,
         progress=progress,
         processes=processes,
@@ -153,12 +152,14 @@ def learn_moving_mnist(
     """
     processes = processes or Processes()
     config = replace(model, frame_size=FRAME, channels=1)
+    context = _context(config, train)
     network = _network(config, train.seed, init)
     training, held_out = digits.split()
 
     def source(digits: Digits, batch_size: int, window: int) -> MovingDigits:
+        seed = train.seed + (digits is held_out) * VALIDATION_SEED
         return MovingDigits(
-            digits, stochastic=stochastic, batch_size=batch_size, window=window, seed=train.seed
+            digits, stochastic=stochastic, batch_size=batch_size, window=window, seed=seed
         )
 
     apart = _validating(train)
@@ -168,7 +169,7 @@ def learn_moving_mnist(
         train,
         run,
         validation=_first(source(held_out, apart.batch_size, apart.window).batch, apart),
-        context=_context(config, train),
+        context=context,
         resume=resume,
         progress=progress,
         processes=processes,
@@ -181,7 +182,15 @@ def learn_moving_mnist(
 
 
 def _context(config: ModelConfig, train: TrainConfig) -> int:
-    return train.conditioning or max(config.content_frames, train.window // 4)
+    """Say how many frames validations watch; of video, no fewer than the model needs."""
+    least = 1 if config.action else config.content_frames
+    context = train.conditioning or max(config.content_frames, train.window // 4)
+    if context < least:
+        raise ConfigError(
+            f"conditioning is {context}, but the model needs {least} frames (content_frames) to "
+            f"begin: raise --conditioning to {least}, or lower --content-frames"
+        )
+    return context
 
 
 def fit_to_data(model: ModelConfig, data: Dataset) -> ModelConfig:

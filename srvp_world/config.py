@@ -189,6 +189,7 @@ class TrainConfig:
             _require(
                 getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )
+        _require(self.seed >= 0, f"seed must not be negative, got {self.seed}")
         _require(self.window >= 2, f"window must be at least 2 frames, got {self.window}")
         _require(
             0 <= self.decay <= self.iterations,

@@ -131,7 +131,8 @@ def draw_curves(scores: VideoScores, path: Path, *, trained_frames: int | None =
     axes = figure.subplots(1, len(metrics), squeeze=False)[0]
     for metric, one in zip(metrics, axes, strict=True):
         _draw_metric(scores, metric, one)
-        if trained_frames is not None and trained_frames > scores.protocol.conditioning:
+        predicted = range(scores.protocol.conditioning + 1, scores.protocol.length + 1)
+        if trained_frames in predicted:
             one.axvline(trained_frames, color="black", linewidth=1, linestyle=":")
             one.annotate(
                 " length of training clips ",

@@ -183,14 +183,14 @@ class _Futures(Generic[W]):
         """Decode the best, the worst and some other samples of the first clips once more."""
         if count <= 0:
             return []
-        order = ranking(values[metric.name], metric)
+        order = ranking(values[metric.name], metric)[:count]
         chosen = {f"sample {i + 1}": np.full(len(order), i) for i in range(order.shape[1])}
         chosen = dict(list(chosen.items())[:KEPT_SAMPLES])
         if order.shape[1] > 1:
             chosen = {"best": order[:, 0], **chosen, "worst": order[:, -1]}
         picked = np.stack(list(chosen.values()), axis=1)
         states = self.states[torch.arange(len(order))[:, None], torch.from_numpy(picked)]
-        frames = self.model.decode(self.watched, states).clamp(0, 1)[:count]
+        frames = self.model.decode(self.watched, states).clamp(0, 1)
         pixels = rearrange((255 * frames).round().byte(), "b s t c h w -> b s t h w c").cpu()
         means = {name: each.mean(axis=2) for name, each in values.items()}
         return [

@@ -61,7 +61,7 @@ def _run_import(args: Namespace, command: str) -> None:
         "frames": sum(video.frames for video in result.imported),
         "present": len(result.present),
         "splits": result.splits,
-        "skipped": result.skipped,
+        "skipped": [{"video": name, "reason": reason} for name, reason in result.skipped],
     }
     protocol = {**to_json(config), "sources": [str(source) for source in args.sources]}
     path = args.out / RESULTS
@@ -92,7 +92,7 @@ def _import_config(args: Namespace) -> "ImportConfig":
 
 def _nothing(result: "ImportResult") -> str:
     """Say why nothing was imported; more than one reason is printed before."""
-    reasons = list(result.skipped.values())
+    reasons = [reason for _, reason in result.skipped]
     if len(reasons) == 1:
         return reasons[0]
     print("\n".join(f"skipped: {reason}" for reason in reasons))
@@ -102,7 +102,7 @@ def _nothing(result: "ImportResult") -> str:
 def _summary(args: Namespace, result: "ImportResult") -> list[str]:
     """Tell what was imported, what was not, and what may surprise."""
     frames = sum(video.frames for video in result.imported)
-    lines = [f"skipped: {reason}" for reason in result.skipped.values()]
+    lines = [f"skipped: {reason}" for _, reason in result.skipped]
     lines.append(
         f"{args.out}: {_videos(len(result.imported))} imported, {frames:,} frames; "
         f"{len(result.present):,} were there, {len(result.skipped):,} skipped"
@@ -140,7 +140,7 @@ IMPORT = Verb(
     examples=(
         "videos --out data --size 64 --channels 3",
         "a.mp4 b.gif frames/walking --out data --every 2 --min-frames 20",
-        "kth --out data/kth --channels 1 --resample bicubic --min-frames 20",
+        "kth --out data/kth --channels 1 --resample bicubic --min-frames 40",
         "clips.npz --out data --axes tnhw --split 0.8,0.1,0.1",
     ),
     configure=_configure_import,

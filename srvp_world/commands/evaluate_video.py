@@ -90,7 +90,11 @@ def evaluate_clips(args: Namespace, command: str) -> None:
         out / RESULTS,
         scores.numbers(),
         command=command,
-        protocol={"world": world.fingerprint, **_describe(scores, clips)},
+        protocol={
+            "world": world.fingerprint,
+            "training": world.measured.get("training"),
+            **_describe(scores, clips),
+        },
         seed=seed,
         device=device,
     )

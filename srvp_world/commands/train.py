@@ -31,7 +31,8 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     # The preset decides on the defaults that help shows, so it is looked up first.
     first = Parser(prog=parser.prog, add_help=False)
     first.add_argument("data", nargs="?")
-    first.add_argument("--preset")
+    for flag in ("--preset", "--out", "--digits", "--init", "--device"):
+        first.add_argument(flag)
     given = first.parse_known_args(arguments)[0]
     name = given.preset or _default_preset(given.data or "")
     chosen = preset(name)
@@ -57,7 +58,7 @@ def _run(args: Namespace, command: str) -> None:
     from srvp_world.train.distributed import distributed
     from srvp_world.train.run import holds_run
 
-    if (args.out / DESCRIPTION).exists():
+    if any((args.out / part / DESCRIPTION).exists() for part in ("", "train")):
         raise OutputError(f"{args.out} holds a data set: choose another folder for the run")
     # After Ctrl-C, `_kept` says more than the warning of the fit.
     with distributed(args.device) as processes, _silenced("srvp_world.train.fit"):
@@ -88,7 +89,11 @@ def _finish(
     from srvp_world.results import write_results
 
     plan.save(args.out)
-    path, fit = learnt.world.save(args.out / "world.safetensors"), learnt.fit
+    fit, batch_size = learnt.fit, plan.train.batch_size
+    clips = plan.clips_before + fit.iterations * batch_size
+    training = {**to_json(plan), "clips_seen": clips}
+    world = learnt.world.with_measured(training=training)
+    path = world.save(args.out / "world.safetensors")
     write_results(
         args.out / RESULTS,
         vars(fit),
@@ -125,7 +130,7 @@ class _Source:
 
 
 def _open(args: Namespace, processes: "Processes") -> _Source:
-    from srvp_world.data.check import check_values
+    from srvp_world.data.check import check_alike, check_values
     from srvp_world.data.dataset import Dataset
     from srvp_world.data.moving_mnist import FRAME, STOCHASTIC
     from srvp_world.envs.learn import fit_to_data, learn_moving_mnist, learn_world
@@ -144,7 +149,9 @@ def _open(args: Namespace, processes: "Processes") -> _Source:
     folder, apart = _folder(Path(args.data)), Path(args.data) / "validation"
     data = Dataset.open(folder)
     held_out = Dataset.open(apart) if folder.parent == apart.parent and apart.is_dir() else None
-    check_values(data, progress=not args.quiet and processes.first)  # before there is a run folder
+    for part in filter(None, (data, held_out)):  # before there is a run folder
+        check_alike(part.info, data.info, part.folder)
+        check_values(part, progress=not args.quiet and processes.first)
     return _Source(
         learn=partial(learn_world, data, held_out=held_out),
         follow=partial(fit_to_data, data=data),
@@ -213,11 +220,16 @@ def _plan(args: Namespace, source: _Source, init: "World | None") -> "RunConfig"
         base.model if init is None else replace(init.model.config, objective=base.model.objective)
     )
     objective = overridden(shape.objective, args)
+    fingerprint, clips = (stored.init, stored.clips_before) if stored else ("", 0)
+    if init:
+        fingerprint = init.fingerprint
+        clips = init.measured.get("training", {}).get("clips_seen", 0)
     plan = RunConfig(
         preset=name,
         model=source.follow(replace(overridden(shape, args), objective=objective)),
         train=overridden(base.train, args),
-        init=stored.init if stored else init.fingerprint if init else "",
+        init=fingerprint,
+        clips_before=clips,
         **source.about,
     )
     if init:

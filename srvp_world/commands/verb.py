@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srvp_world.commands.parser import Parser
-from srvp_world.errors import UnknownNameError, did_you_mean
+from srvp_world.errors import ConfigError, UnknownNameError, did_you_mean
 
 RESULTS = "results.json"
 
@@ -36,11 +36,14 @@ def group(summary: str, verbs: Mapping[str, Verb]) -> Verb:
 
     def configure(parser: Parser, arguments: Sequence[str]) -> None:
         name = arguments[0] if arguments else "--help"
-        if name.startswith("-"):
+        if name in ("-h", "--help"):
             parser.add_argument("verb", metavar="VERB", choices=verbs, help="one of those below")
             listed = "\n".join(f"  {name:<10}{verb.summary}" for name, verb in verbs.items())
             parser.epilog = f"verbs:\n{listed}\n\n{parser.epilog}"
             return
+        if name.startswith("-"):
+            example = f"`{parser.prog} {next(iter(verbs))} ...`"
+            raise ConfigError(f"name the verb first, before {name!r}, as in {example}")
         if name not in verbs:
             hint = did_you_mean(name, verbs)
             raise UnknownNameError(f"no verb {name!r} of `{parser.prog}`: {hint}")

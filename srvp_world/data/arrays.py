@@ -3,19 +3,21 @@
 Axes are named by letters: n clips, t time, h height, w width, c channels. Where nobody names them,
 
     3 axes  t h w
-    4 axes  t h w c  or  t c h w  where that axis has 1 or 3 entries, else  n t h w
+    4 axes  t h w c  or  t c h w  where that axis has 1 or 3 entries, else  n t h w  where n >= t
     5 axes  n t h w c  or  n t c h w
 
 and what fits two of these is refused. Values are uint8, or floats and booleans in [0, 1].
 """
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from einops import rearrange
@@ -24,7 +26,18 @@ from srvp_world.errors import ConfigError, DataError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 
-_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+_LARGEST = 16 << 30  # bytes of an array in an npz file, which is read as a whole
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,  # encrypted, or packed in a way that is not implemented
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _NAME_AXES = "say which axis is which with --axes, such as tchw"
 
 
@@ -80,7 +93,8 @@ def list_clips(path: Path, axes: str | None = None) -> list[ArrayClip]:
         axes: Letter of each axis; guessed by the rule above if None.
 
     Raises:
-        DataError: For a broken file, one without clips, and shapes that can be read in two ways.
+        DataError: For a broken file, one without clips, shapes that can be read in two ways, and
+            an array in an npz file that is too large to be read.
         ConfigError: For axes that make no sense.
     """
     if axes is not None and (
@@ -91,6 +105,8 @@ def list_clips(path: Path, axes: str | None = None) -> list[ArrayClip]:
         )
     try:
         shapes = _shapes(path)
+    except DataError:  # is a ValueError, too
+        raise
     except _BROKEN as error:
         raise _broken(path, error) from None
     clips: list[ArrayClip] = []
@@ -113,16 +129,32 @@ def _shapes(path: Path) -> dict[str | None, tuple[int, ...]]:
         return {None: array.shape}
     shapes: dict[str | None, tuple[int, ...]] = {}
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as file:
+        for member in archive.infolist():
+            if not member.filename.endswith(".npy"):
+                continue
+            with archive.open(member) as file:
                 version = np.lib.format.read_magic(file)
                 header = np.lib.format.read_array_header_1_0
                 if version != (1, 0):
                     header = np.lib.format.read_array_header_2_0
                 shape, _, dtype = header(file)
+                size = member.file_size - file.tell()
             if len(shape) >= 3 and dtype.kind in "uifb":
-                shapes[name.removesuffix(".npy")] = shape
+                entry = member.filename.removesuffix(".npy")
+                _check_size(shape, dtype, size, f"{path}:{entry}")
+                shapes[entry] = shape
     return shapes
+
+
+def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], size: int, what: str) -> None:
+    """Compare the shape that a header claims with the bytes that follow it."""
+    if min(shape) < 0 or math.prod(shape) * dtype.itemsize != size:
+        raise DataError(f"{what} says {dtype} {shape}, but has {size:,} bytes: store it again")
+    if size > _LARGEST:
+        raise DataError(
+            f"{what} has {size / 2**30:.1f} GiB, but {_LARGEST / 2**30:g} can be read from an npz "
+            "file: store it as npy"
+        )
 
 
 def _guess(shape: tuple[int, ...], what: str) -> str:
@@ -132,8 +164,15 @@ def _guess(shape: tuple[int, ...], what: str) -> str:
     picture = len(shape) == 3 and shape[2] in (1, 3)
     if len(with_channels) == 1:
         return with_channels[0]
-    if not with_channels and len(shape) in (3, 4) and not picture:
-        return "thw" if len(shape) == 3 else "nthw"
+    if not with_channels and len(shape) == 3 and not picture:
+        return "thw"
+    if not with_channels and len(shape) == 4:
+        if shape[0] < shape[1]:  # such as 20 frames of 10,000 clips
+            raise DataError(
+                f"{what} has the shape {shape}, clips first or frames first: say --axes nthw or "
+                "--axes tnhw"
+            )
+        return "nthw"
     raise DataError(f"{what} has the shape {shape}, which is not clearly a video: {_NAME_AXES}")
 
 
@@ -154,7 +193,7 @@ def _load(path: Path, entry: str | None, modified: int) -> np.ndarray:
             mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
             return mapped
         with np.load(path, allow_pickle=False) as archive:
-            array: np.ndarray = archive[entry]
+            array: np.ndarray = archive[f"{entry}.npy"]
             return array
     except _BROKEN as error:
         raise _broken(path, error) from None

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode, read_array, read_header
 from srvp_world.data.info import DatasetInfo
+from srvp_world.errors import DataError
 
 
 def check_values(dataset: Dataset, *, progress: bool = True) -> None:
@@ -40,3 +41,17 @@ def check_file(path: Path, info: DatasetInfo) -> Episode:
     episode = Episode(frames=blank, **arrays)
     episode.validate(info, str(path))
     return episode
+
+
+def check_alike(info: DatasetInfo, other: DatasetInfo, folder: Path) -> None:
+    """Refuse data that one model cannot take beside other data.
+
+    Raises:
+        DataError: Naming `folder`, which `info` is of, and the first difference.
+    """
+    for name in ("frame_size", "channels", "action", "vector_dim", "rewards"):
+        mine, theirs = getattr(info, name), getattr(other, name)
+        if mine != theirs:
+            raise DataError(
+                f"{folder}: {name} is {mine}, but the training data has {theirs}: make both alike"
+            )

@@ -10,7 +10,14 @@ import numpy as np
 
 from srvp_world.data.episodes import SUFFIX, read_header, read_slice
 from srvp_world.data.frame_format import FrameFormat
-from srvp_world.data.moving_mnist import STOCHASTIC, TEST_LENGTH, TEST_VIDEOS, test_set
+from srvp_world.data.mnist import test_digits
+from srvp_world.data.moving_mnist import (
+    STOCHASTIC,
+    TEST_LENGTH,
+    TEST_VIDEOS,
+    draw,
+    test_trajectories,
+)
 from srvp_world.data.video import read_video
 from srvp_world.errors import ConfigError, DataError
 
@@ -87,8 +94,11 @@ def _images(path: Path, number: int) -> Iterator[np.ndarray]:
         return read_video(path)
     if not 0 <= number < TEST_VIDEOS:
         raise ConfigError(f"{name} has test clips 0 to {TEST_VIDEOS - 1}, not {number}")
-    videos = test_set(stochastic=STOCHASTIC[name], length=TEST_LENGTH[name], videos=number + 1)
-    return iter(videos[number, ..., None])
+    movement = test_trajectories(
+        stochastic=STOCHASTIC[name], length=TEST_LENGTH[name], videos=number + 1
+    )
+    images = test_digits().images[movement.digits[number:]]
+    return iter(draw(images, movement.positions[number:])[0, ..., None])
 
 
 def _read_episode(

@@ -1,18 +1,20 @@
 """Videos become episodes: thinned out, cropped and resized, one by one, split by video."""
 
 import contextlib
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from srvp_world.data.files import write_atomically
 from srvp_world.data.frame_format import FrameFormat
-from srvp_world.data.info import DESCRIPTION, DatasetInfo, create_dataset
+from srvp_world.data.info import DESCRIPTION, DatasetInfo, create_dataset, read_info
 from srvp_world.data.video import Video
 from srvp_world.data.video_episode import digest, stem, videos_in, write_video
 from srvp_world.errors import ConfigError, DataError, OutputError
@@ -100,14 +102,14 @@ class ImportResult:
     Attributes:
         imported: The new episodes.
         present: Names of videos that the folder had before, under this or another name.
-        skipped: Why a video was left out, by name.
+        skipped: Names of videos that were left out, which need not differ, each with the reason.
         splits: Videos in each split now.
         frame_rates: The different frame rates of the sources per second; None is unknown.
     """
 
     imported: tuple[Imported, ...]
     present: tuple[str, ...]
-    skipped: Mapping[str, str]
+    skipped: tuple[tuple[str, str], ...]
     splits: Mapping[str, int]
     frame_rates: tuple[float | None, ...]
 
@@ -134,10 +136,11 @@ def import_videos(
     rates = _frame_rates(videos, progress)
     different = tuple(sorted(set(rates.values()), key=lambda rate: rate or 0))
     info = config.info(different[0] if len(different) == 1 else None)
-    there = _videos_there(out, info)
+    info = _settled(out, info, keep_rate=not different)
+    there = _videos_there(out)
     imported: list[Imported] = []
     present: list[str] = []
-    skipped: dict[str, str] = {}
+    skipped: list[tuple[str, str]] = []
     splits = assign(len(videos), config.fractions, config.seed)
     with tqdm(total=len(videos), desc="importing", unit="video", disable=not progress) as bar:
         importer = _Importer(out, info, config, bar)
@@ -150,13 +153,13 @@ def import_videos(
                     imported.append(importer.write(video, content, rates.get(video), split))
                     there[content] = split
             except (DataError, ConfigError) as error:
-                skipped[video.name] = str(error)
+                skipped.append((video.name, str(error)))
             bar.update()
     counts = Counter(there.values())
     return ImportResult(
         tuple(imported),
         tuple(present),
-        skipped,
+        tuple(skipped),
         {split: counts[split] for split in SPLITS},
         different,
     )
@@ -218,6 +221,7 @@ class _Importer:
         if fps is None:
             return 1 / self.config.every
         if rate is None:
+            next(video.frames())  # one that is broken tells so itself
             raise DataError(f"{video.name} does not tell its frame rate: give every, not fps")
         if rate < fps - 1e-3:
             raise DataError(f"{video.name} has {rate:g} frames a second, not {fps:g}: lower fps")
@@ -234,18 +238,51 @@ def _kept(images: Iterator[np.ndarray], share: float) -> Iterator[np.ndarray]:
 def _frame_rates(videos: Sequence[Video], progress: bool) -> dict[Video, float | None]:
     """Give the frame rates of all videos that can be opened."""
     rates: dict[Video, float | None] = {}
-    for video in tqdm(videos, desc="opening", unit="video", delay=2, disable=not progress):
+    sound = [video for video in videos if video.problem is None]
+    for video in tqdm(sound, desc="opening", unit="video", delay=2, disable=not progress):
         with contextlib.suppress(DataError):  # told when it is imported
             rate = video.frame_rate
             rates[video] = rate and round(rate, 3)
     return rates
 
 
-def _videos_there(out: Path, info: DatasetInfo) -> dict[str, str]:
-    """Give the splits of the videos that were imported before, by the digest of their content."""
+def _settled(out: Path, info: DatasetInfo, *, keep_rate: bool) -> DatasetInfo:
+    """Agree with the data sets of earlier imports on the frame rate, which is no setting.
+
+    Where more than one rate comes together, none is left, in what is there neither. `keep_rate` is
+    for videos that cannot be opened, which therefore change nothing.
+    """
     if (out / DESCRIPTION).exists():
         raise OutputError(f"{out} holds a data set itself: choose another folder")
-    made = [split for split in SPLITS if (out / split / DESCRIPTION).exists()]
-    for split in made:
-        create_dataset(out / split, info)  # refuses other settings
-    return {content: split for split in made for content in videos_in(out / split)}
+    made = _made(out)
+    old = [read_info(out / split).frame_rate for split in made]
+    for split, rate in zip(made, old, strict=True):
+        create_dataset(out / split, replace(info, frame_rate=rate))  # refuses other settings
+    if not old:
+        return info
+    rates = old if keep_rate else [*old, info.frame_rate]
+    agreed = old[0] if all(_equal(rate, old[0]) for rate in rates) else None
+    for split, rate in zip(made, old, strict=True):
+        if rate != agreed:
+            path = out / split / DESCRIPTION
+            description = json.loads(path.read_text(encoding="utf-8"))
+            description["info"]["frame_rate"] = agreed
+            write_atomically(path, (json.dumps(description, indent=2) + "\n").encode())
+    return replace(info, frame_rate=agreed)
+
+
+def _equal(rate: float | None, other: float | None) -> bool:
+    """Whether two frame rates are the same but for rounding."""
+    if rate is None or other is None:
+        return rate is other
+    return abs(rate - other) <= 1e-3 + 1e-9
+
+
+def _videos_there(out: Path) -> dict[str, str]:
+    """Give the splits of the videos that were imported before, by the digest of their content."""
+    return {content: split for split in _made(out) for content in videos_in(out / split)}
+
+
+def _made(out: Path) -> list[str]:
+    """List the splits that have a data set."""
+    return [split for split in SPLITS if (out / split / DESCRIPTION).exists()]

@@ -5,6 +5,7 @@ The digits are by Y. LeCun, C. Cortes and C. J. C. Burges, under CC BY-SA 3.0: `
 
 import gzip
 import hashlib
+import http.client
 import math
 import urllib.request
 import zlib
@@ -30,6 +31,8 @@ CHECKSUMS = {  # SHA-256 of the files of the full training set
 _SHIPPED = Path(str(files("srvp_world"))) / "digits"
 _MAGIC = {"images": 0x803, "labels": 0x801}  # unsigned bytes with three axes, or with one
 _LARGEST = 10**6  # images; more is no MNIST
+_LONGEST = 16 + _LARGEST * SIZE**2  # bytes of an idx file
+_LARGEST_DOWNLOAD = 20_000_000  # bytes; MNIST's files have less than 10 million
 _CHUNK = 1 << 16
 
 
@@ -107,18 +110,22 @@ def read_idx(path: Path) -> np.ndarray:
     """Read an idx file of images (n, 28, 28) or labels (n,), uint8, gzipped or not.
 
     Raises:
-        DataError: If the file is missing or truncated, has another magic number, or holds more or
-            less than it says.
+        DataError: If the file is missing, truncated or far too large, has another magic number, or
+            holds more or less than it says.
     """
     try:
-        raw = path.read_bytes()
-        content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            content = file.read(_LONGEST + 1)
     except OSError as error:
         raise DataError(
             f"cannot read {path} ({error.strerror or error}): give an idx file"
         ) from None
     except (EOFError, zlib.error) as error:
         raise DataError(f"{path} is truncated ({error}): copy or fetch it again") from None
+    if len(content) > _LONGEST:
+        raise DataError(f"{path} holds more than {_LONGEST:,} bytes: give an idx file of MNIST")
     magic = int.from_bytes(content[:4], "big")
     if magic not in _MAGIC.values():
         known = " or ".join(f"0x{number:08x} ({name})" for name, number in _MAGIC.items())
@@ -159,15 +166,17 @@ def _download(url: str, progress: bool) -> bytes:
                 desc=name, total=total, unit="B", unit_scale=True, delay=2, disable=not progress
             )
             with bar:
-                chunks = []
+                content = bytearray()
                 while chunk := response.read(_CHUNK):
-                    chunks.append(chunk)
+                    content += chunk
                     bar.update(len(chunk))
-    except (OSError, ValueError) as error:
+                    if len(content) > _LARGEST_DOWNLOAD:
+                        raise ValueError("it is too large to be MNIST's")
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise DataError(
             f"cannot fetch {url} ({error}): try again, or put the file there by hand"
         ) from None
-    return b"".join(chunks)
+    return bytes(content)
 
 
 def _check_sum(content: bytes, name: str, where: str) -> None:

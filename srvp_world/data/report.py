@@ -19,7 +19,7 @@ from srvp_world.data.video_episode import STAGING
 from srvp_world.errors import DataError
 
 LOOKED_AT = 100  # files whose first, middle and last frames are looked at
-LONG_WINDOW = 20  # frames; the longest that a preset trains video on
+LONG_WINDOW = 20  # frames; the longest that a preset trains on, though some validate on up to 53
 
 _LEFT = "{} was left by a writer that was stopped, if none is running: delete it"
 _OURS = (DESCRIPTION, INDEX, "results.json")

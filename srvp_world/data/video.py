@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -176,31 +177,40 @@ def _images(folder: Path) -> Iterator[np.ndarray]:
     files = image_files(folder)
     grey = all(_mode(path) == "L" for path in files)
     for path in files:
-        try:
-            with Image.open(path) as picture:
-                image = np.array(picture.convert("L" if grey else "RGB"))
-        except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all of these
-            raise DataError(f"{path} is broken or no image ({error}): replace it") from None
+        with _picture(path) as picture:
+            image = np.array(picture.convert("L" if grey else "RGB"))
         yield rearrange(image, "h w -> h w 1") if grey else image
 
 
 def _mode(path: Path) -> str:
     """Say from an image's header whether it is grey, `L`, or in colour, `RGB`."""
-    try:
-        with Image.open(path) as picture:
-            mode = picture.mode
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} is broken or no image ({error}): replace it") from None
+    with _picture(path) as picture:
+        mode = picture.mode
     if mode[0] in "IF":
         raise DataError(f"{path} has more than 8 bits a pixel: convert it to 8")
     return "L" if mode in ("1", "L", "LA") else "RGB"
 
 
 @contextmanager
+def _picture(path: Path) -> Iterator[Image.Image]:
+    """Open an image; what goes wrong while it is open is named, too."""
+    try:
+        with warnings.catch_warnings():
+            # Large is fine; Pillow refuses what is too large.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+        with picture:
+            yield picture
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path} is broken or no image ({error}): replace it") from None
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file; what goes wrong while it is open is named, too."""
     try:
-        with av.open(str(path.absolute()), options=_SAFE) as container:
+        # Titles and such need not be UTF-8.
+        with av.open(str(path.absolute()), options=_SAFE, metadata_errors="replace") as container:
             if not container.streams.video or container.streams.video[0].codec_context is None:
                 raise DataError(
                     f"{path} is truncated, or has no video that can be decoded: copy it again"
@@ -213,7 +223,7 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def _decoded(path: Path) -> Iterator[np.ndarray]:
     """Yield the frames of a video file, as upright as a player shows them."""
-    end = 0.0
+    count, end = 0, 0.0
     with _opened(path) as (container, stream):
         stream.thread_type = "AUTO"
         step = 1 / stream.average_rate if stream.average_rate else 0
@@ -222,22 +232,30 @@ def _decoded(path: Path) -> Iterator[np.ndarray]:
             if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
                 raise DataError(f"{path} is truncated or damaged after {end:.1f} s: copy it again")
             for frame in frames:
+                count += 1
                 end = float((frame.time or 0.0) + step)
                 grey = frame.format.name.startswith("gray")
                 image = frame.to_ndarray(format="gray" if grey else "rgb24")
                 image = np.rot90(image, frame.rotation // 90)
                 yield rearrange(image, "h w -> h w 1") if grey else image
-        _check_end(path, container, end)
+        _check_end(path, container, stream, count, end)
 
 
-def _check_end(path: Path, container: InputContainer, end: float) -> None:
+def _check_end(
+    path: Path, container: InputContainer, stream: VideoStream, count: int, end: float
+) -> None:
     """Refuse formats that end early without any error, where the decoded part tells."""
+    name = container.format.name
     length = (container.duration or 0) / av.time_base
-    if "matroska" in container.format.name and end < 0.9 * length:
+    # Headers of mp4, mov and avi count the frames, but also those that an editor has cut off or a
+    # camera has dropped, which takes nothing from the length.
+    counted = "mov" in name or name == "avi"
+    few = counted and count < 0.9 * stream.frames
+    if ("matroska" in name or few) and end < 0.9 * length:
         raise DataError(
             f"{path} is truncated: it ends at {end:.1f} s of {length:.1f} s: copy it again"
         )
-    if container.format.name != "gif":
+    if name != "gif":
         return
     with path.open("rb") as file:
         file.seek(-min(64, path.stat().st_size), os.SEEK_END)

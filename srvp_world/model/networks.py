@@ -133,11 +133,13 @@ class Networks(nn.Module):
             ConfigError: If substeps are fewer than one.
         """
         context = self._context(self._encode_actions(action, (state.batch_size,)), state.w)
-        prior = self.prior(state.y, context)
-        if noise is None:
-            noise = torch.randn(prior.mean.shape, generator=generator, device=prior.mean.device)
-        z = prior.mean + temperature * prior.std * noise
-        substates, _ = self.dynamics(state.y, z, context, self._substeps(substeps))
+        with torch.autocast(state.y.device.type, enabled=False):  # as in training
+            prior = self.prior(state.y, context)
+            if noise is None:
+                shape, device = prior.mean.shape, prior.mean.device
+                noise = torch.randn(shape, generator=generator, device=device)
+            z = prior.mean + temperature * prior.std * noise
+            substates, _ = self.dynamics(state.y, z, context, self._substeps(substeps))
         return substates, context
 
     def _encode_frames(self, observation: Observation) -> tuple[Tensor, list[Tensor]]:

@@ -189,12 +189,16 @@ def _follow_up(
         named["speed/frames_per_second"] = speed
         logger.scalars(named, iteration)
         bar.set_postfix_str(f"loss {values['total']:.4g}, {speed:.0f} frames/s")
-    if trainer.validation and trainer.due(config.validate_every, iteration):
+    validating = trainer.validation and trainer.due(config.validate_every, iteration)
+    if trainer.due(config.save_every, iteration) or validating:
+        trainer.save()  # first, for a validation may take long, and not survive its end
+    if validating:
+        best = trainer.best
         with processes.together():
             if logger:
                 _validate(trainer, logger)
-    if trainer.due(config.save_every, iteration):
-        trainer.save()
+        if processes.total(trainer.best != best):
+            trainer.save()
     clock.start()
 
 

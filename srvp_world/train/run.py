@@ -25,6 +25,7 @@ class RunConfig:
         episodes: Episodes of the data set; 0 where clips are made on the fly.
         transitions: Steps from frame to frame in them.
         init: Fingerprint of the world whose weights it began with; empty for random ones.
+        clips_before: Clips that this world had been trained on, where it says so.
     """
 
     preset: str
@@ -34,6 +35,7 @@ class RunConfig:
     episodes: int = 0
     transitions: int = 0
     init: str = ""
+    clips_before: int = 0
 
     def save(self, run: Path) -> None:
         """Write it into the run folder, which is made.

@@ -24,7 +24,7 @@ BEST = "best.safetensors"
 _HEADER = "srvp_world"
 _MODEL = "model."
 _OPTIMIZER = "optimizer."
-_MAY_CHANGE = ("iterations", "log_every", "validate_every", "save_every")
+_MAY_CHANGE = ("iterations", "log_every", "validate_every", "save_every", "keep")
 
 
 def save_snapshot(

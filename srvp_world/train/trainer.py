@@ -69,7 +69,10 @@ class Trainer:
         self.updating = False
 
     def update(self, batch: Batch) -> dict[str, Tensor]:
-        """Make one update; return its scalars without waiting for the device."""
+        """Make one update; return its scalars without waiting for the device.
+
+        Torch's own synchronised batch norm does wait, where several GPUs train together.
+        """
         self.updating = True
         for group in self.adam.param_groups:
             group["lr"] = learning_rate(self.config, self.iteration)

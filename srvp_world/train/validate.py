@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srvp_world.metrics.frame import psnr
+from srvp_world.metrics.frame import PSNR_LIMIT, psnr
 from srvp_world.pictures import side_by_side
 from srvp_world.world import Batch, Trainable
 
@@ -77,11 +77,12 @@ def _best_preview(
 
     def draw() -> tuple[Tensor, Tensor]:
         frames = model.preview(batch, context, generator).float().clamp(0, 1)
-        return frames, psnr(frames, batch.frames)
+        return frames, psnr(frames, batch.frames, PSNR_LIMIT)
 
     best, quality = draw()
     for _ in range(samples - 1):
         frames, ratios = draw()
-        better = ((ratios - quality) * batch.valid).sum(1) > 0
-        best[better], quality[better] = frames[better], ratios[better]
+        better = (((ratios - quality) * batch.valid).sum(1) > 0)[:, None]
+        quality = torch.where(better, ratios, quality)
+        best = torch.where(better[..., None, None, None], frames, best)
     return best, quality

@@ -105,6 +105,20 @@ def test_training_on_a_truncated_episode_or_one_from_a_newer_version(shop, refus
     refused(f"train {data} --out {tmp_path}/run", episode.name, "truncated", "record it again")
 
 
+def test_a_validation_set_that_is_unlike_the_training_set(shop, refused, tmp_path):
+    for part, channels in (("train", 1), ("validation", 3)):
+        info = DatasetInfo(frame_size=32, channels=channels)
+        writer = EpisodeWriter(tmp_path / "split" / part, info, stem="clip")
+        writer.start(np.zeros((32, 32, channels), np.uint8))
+        for _ in range(5):
+            writer.add(None, None, np.zeros((32, 32, channels), np.uint8))
+        writer.finish(Ending.UNFINISHED)
+    line = f"train {tmp_path}/split --out {tmp_path}/run {SMALL}"
+    refused(line, "split/validation", "channels is 3", "training data has 1")
+    assert not (tmp_path / "run").exists()
+    refused(f"train {shop.data} --out {tmp_path}/split {SMALL}", "holds a data set")
+
+
 def test_training_on_a_video_shorter_than_the_window(shop, refused, tmp_path):
     video = DatasetInfo(frame_size=32, channels=1)
     writer = EpisodeWriter(tmp_path / "video", video, stem="clip")

@@ -31,7 +31,8 @@ def test_import_goes_on_after_a_broken_video_and_tells_what_it_did(videos, capfd
     assert "note: no video for test" in out and "note: 1 video without colour" in out
     assert "the frame rates differ (10, 25): --fps makes them equal" in out
     results = json.loads((data / "results.json").read_text())
-    assert results["numbers"]["frames"] == 60 and list(results["numbers"]["skipped"])
+    assert results["numbers"]["frames"] == 60 and len(results["numbers"]["skipped"]) == 1
+    assert results["numbers"]["skipped"][0]["video"] == "videos/broken.mp4"
     assert results["command"] == f"srvp-world {line}" and results["protocol"]["every"] == 1
     assert len(Dataset.open(data / "train")) == 4
     assert run(line) == 0
@@ -141,12 +142,14 @@ def test_help_lists_the_verbs_and_each_has_its_own(capsys):
     text = capsys.readouterr().out
     assert "usage: srvp-world data import" in text and "--min-frames" in text
     assert "data check" not in text
+    assert "kth --out data/kth --channels 1 --resample bicubic --min-frames 40" in text
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         ("data", ["VERB", "srvp-world data --help"]),
+        ("data --quiet check", ["'--quiet'", "name the verb first", "srvp-world data import"]),
         ("data imprt videos", ["'imprt'", "did you mean 'import'?"]),
         ("data import videos", ["--out", "srvp-world data import --help"]),
         ("data import --out data", ["SOURCE"]),

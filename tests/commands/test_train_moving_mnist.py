@@ -23,6 +23,8 @@ def test_a_world_is_learnt_and_its_results_name_the_digits(tmp_path, name):
     assert results["protocol"]["preset"] == f"{name}-small"
     assert results["protocol"]["data"].startswith(f"{name}: 10,000 of the MNIST training digits")
     assert results["numbers"]["iterations"] == 6
+    training = world.measured["training"]  # what evaluations of the world will tell
+    assert training["data"] == results["protocol"]["data"] and training["clips_seen"] == 12
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path):
@@ -101,7 +103,22 @@ def test_training_can_begin_with_the_weights_of_a_world(tmp_path, refused):
     for before, after in zip(old.parameters(), new.parameters(), strict=True):
         assert before.allclose(after, atol=1e-9)
     config = json.loads((second / "config.json").read_text())
+    assert config["clips_before"] == 12
     assert config["init"] == load(first / "world.safetensors").fingerprint
     assert run(f"train mmnist --out {second} --resume --quiet --iterations 3") == 0
+    other = f"--init {second}/world.safetensors"
+    refused(f"train mmnist --out {second} --resume --quiet {other}", "init is")
     refused(f"train smmnist --out {third} {init} --quiet --filters 3", "filters is 3", "has 2")
     assert not third.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--seed -1", ["seed must not be negative", "-1"]),
+        ("--content-frames 3 --conditioning 2", ["conditioning is 2", "needs 3"]),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_training(refused, tmp_path, flags, words):
+    line = f"train smmnist --out {tmp_path / 'run'} {SMALL} --content-frames 2 --conditioning 2"
+    refused(f"{line} {flags}", *words)

@@ -1,6 +1,7 @@
 import signal
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -99,9 +100,57 @@ def test_frame_rates_that_differ_are_told_and_made_equal_on_request(tmp_path):
 def test_what_fps_cannot_do_is_named(tmp_path):
     write_movie(tmp_path / "videos" / "slow.avi", ramp(), rate=10)
     write_images(tmp_path / "videos" / "images", noise(3))
-    skipped = bring(tmp_path / "videos", tmp_path / "data", fps=20).skipped
+    (tmp_path / "videos" / "broken.mp4").write_bytes(b"")
+    (tmp_path / "videos" / "broken.npz").write_bytes(b"")
+    skipped = dict(bring(tmp_path / "videos", tmp_path / "data", fps=20).skipped)
     assert "10 frames a second, not 20" in skipped["videos/slow.avi"]
     assert "does not tell its frame rate" in skipped["videos/images"]
+    assert "truncated or no video" in skipped["videos/broken.mp4"]
+    assert "no NumPy file" in skipped["videos/broken.npz"]
+
+
+def test_frame_rates_of_later_imports_need_not_agree(tmp_path):
+    def rates():
+        return [
+            Dataset.open(tmp_path / "data" / name).info.frame_rate for name in ("train", "test")
+        ]
+
+    for name, rate in (("a", 25), ("b", Fraction(30000, 1001)), ("c", 25), ("d", 25)):
+        write_movie(tmp_path / name / "1.avi", noise(4, seed=ord(name)), rate)
+    write_movie(tmp_path / "a" / "2.avi", noise(4), 25)
+    both = replace(GREY, fractions=(0.5, 0.0, 0.5))
+    bring(tmp_path / "a", tmp_path / "data", both)
+    (tmp_path / "broken.mp4").write_bytes(b"")
+    (tmp_path / "broken.npz").write_bytes(b"")
+    bring(tmp_path / "broken.mp4", tmp_path / "data")
+    bring(tmp_path / "broken.npz", tmp_path / "data")
+    bring(tmp_path / "c", tmp_path / "data")
+    assert rates() == [25, 25]
+    assert bring(tmp_path / "b", tmp_path / "data").splits == {
+        "train": 3,
+        "validation": 0,
+        "test": 1,
+    }
+    assert rates() == [None, None]
+    assert bring(tmp_path / "d", tmp_path / "data").splits["train"] == 4
+    assert rates() == [None, None]
+
+
+def test_images_and_videos_of_almost_the_same_rate_join_a_data_set(tmp_path):
+    for name, rate in (("a", Fraction(30000, 1001)), ("b", Fraction(29971, 1000))):
+        write_movie(tmp_path / f"{name}.avi", noise(4, seed=ord(name)), rate)
+        bring(tmp_path / f"{name}.avi", tmp_path / "data")
+    assert Dataset.open(tmp_path / "data" / "train").info.frame_rate == 29.97
+    bring(write_images(tmp_path / "images", noise(3)), tmp_path / "data")
+    data = Dataset.open(tmp_path / "data" / "train")
+    assert (len(data), data.info.frame_rate) == (3, None)
+
+
+def test_videos_of_the_same_name_are_told_apart_where_they_are_skipped(tmp_path):
+    sources = [write_images(tmp_path / day / "frames", noise(1)) for day in ("1", "2")]
+    videos = [video for source in sources for video in list_videos(source)]
+    skipped = import_videos(videos, tmp_path / "data", GREY, progress=False).skipped
+    assert [name for name, _ in skipped] == ["frames", "frames"]
 
 
 def test_what_is_broken_is_named_and_the_others_are_imported(tmp_path):
@@ -114,9 +163,9 @@ def test_what_is_broken_is_named_and_the_others_are_imported(tmp_path):
     result = bring(videos, tmp_path / "data")
     assert {video.name for video in result.imported} == {"videos/0.npy", "videos/1.npy"}
     names = ("cut.mp4", "cut.avi", "zero.mov", "short.npy", "nan.npy")
-    assert set(result.skipped) == {f"videos/{name}" for name in names}
-    assert "1 frames to keep, but 2" in result.skipped["videos/short.npy"]
-    for name, reason in result.skipped.items():
+    assert {name for name, _ in result.skipped} == {f"videos/{name}" for name in names}
+    assert "1 frames to keep, but 2" in dict(result.skipped)["videos/short.npy"]
+    for name, reason in result.skipped:
         assert name in reason and "\n" not in reason
     assert len(Dataset.open(tmp_path / "data" / "train")) == 2
 
@@ -127,7 +176,7 @@ def test_a_video_that_breaks_after_its_first_part_leaves_nothing(tmp_path):
     (tmp_path / "videos").mkdir()
     np.save(tmp_path / "videos" / "late.npy", frames)
     result = bring(tmp_path / "videos", tmp_path / "data")
-    assert list(result.skipped) == ["videos/late.npy"]
+    assert [name for name, _ in result.skipped] == ["videos/late.npy"]
     assert files(tmp_path / "data") == {}
 
 
@@ -137,7 +186,7 @@ def test_a_crop_that_fits_only_some_videos(tmp_path):
     config = replace(GREY, format=FrameFormat(32, 1, (0, 0, 40, 40)))
     result = bring(tmp_path / "videos", tmp_path / "data", config)
     assert [video.name for video in result.imported] == ["videos/large"]
-    assert "32 x 32 image of videos/small" in result.skipped["videos/small"]
+    assert "32 x 32 image of videos/small" in dict(result.skipped)["videos/small"]
 
 
 def test_the_split_is_by_video_and_by_seed(tmp_path):

@@ -1,4 +1,5 @@
 import gzip
+import http.client
 import struct
 
 import numpy as np
@@ -132,6 +133,33 @@ def test_a_file_that_changed_after_the_download_is_refused(mirror, tmp_path):
 def test_a_mirror_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="cannot fetch file:///nowhere"):
         fetch_digits(tmp_path / "out", mirror="file:///nowhere", progress=False)
+
+
+def test_a_server_that_talks_nonsense_is_named(tmp_path, monkeypatch):
+    def nonsense(*given, **options):
+        raise http.client.BadStatusLine("nonsense")
+
+    monkeypatch.setattr(mnist.urllib.request, "urlopen", nonsense)
+    with pytest.raises(DataError, match="cannot fetch http://mirror/.*nonsense"):
+        fetch_digits(tmp_path / "out", mirror="http://mirror", progress=False)
+
+
+def test_a_download_without_end_is_stopped(mirror, tmp_path):
+    with (mirror / mnist.IMAGES).open("wb") as file:
+        file.truncate(30 * 10**6)
+    with pytest.raises(DataError, match="too large to be MNIST's"):
+        fetch_digits(tmp_path / "out", mirror=mirror.as_uri(), progress=False)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes])
+def test_no_more_is_unpacked_than_any_idx_file_has(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(mnist, "_LONGEST", 16 + IMAGES.size)
+    path = tmp_path / "images"
+    path.write_bytes(pack(idx(IMAGES)))
+    assert np.array_equal(read_idx(path), IMAGES)
+    path.write_bytes(pack(idx(IMAGES) + b"x"))
+    with pytest.raises(DataError, match="holds more than 1,584 bytes"):
+        read_idx(path)
 
 
 def test_digits_that_were_not_fetched_say_how_to(tmp_path):

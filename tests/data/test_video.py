@@ -1,9 +1,16 @@
+import io
+import struct
+import zipfile
+import zlib
+
+import av
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
 from PIL import Image
 from videos import CODECS, cut, noise, ramp, write_images, write_movie
 
+from srvp_world.data import arrays
 from srvp_world.data.video import frame_rate, list_videos, read_video
 from srvp_world.errors import ConfigError, DataError
 
@@ -69,7 +76,7 @@ SHAPES = [  # of an array, of the clips in it, and the axes of one that give its
     ((6, 8, 9), [(6, 8, 9, 1)], "t h w"),
     ((6, 8, 9, 3), [(6, 8, 9, 3)], "t h w c"),
     ((6, 1, 8, 9), [(6, 8, 9, 1)], "t c h w"),
-    ((2, 6, 8, 9), [(6, 8, 9, 1)] * 2, "n t h w"),
+    ((7, 6, 8, 9), [(6, 8, 9, 1)] * 7, "n t h w"),
     ((2, 6, 8, 9, 3), [(6, 8, 9, 3)] * 2, "n t h w c"),
     ((2, 6, 3, 8, 9), [(6, 8, 9, 3)] * 2, "n t c h w"),
 ]
@@ -145,6 +152,35 @@ def test_a_stack_is_not_read_as_a_whole_again_for_each_clip(tmp_path, monkeypatc
     assert len(loads) == 1
 
 
+def test_large_images_are_read_though_pillow_warns(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48 * 64 - 1)
+    frames = noise(2)
+    np.testing.assert_array_equal(read(write_images(tmp_path / "images", frames)), frames)
+
+
+def test_titles_need_not_be_utf_8(tmp_path):
+    path, plain = tmp_path / "titled.mp4", write_movie(tmp_path / "plain.mp4", ramp())
+    with av.open(str(plain)) as source, av.open(str(path), "w") as titled:
+        titled.metadata["title"] = "TITLE"
+        stream = titled.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                titled.mux(packet)
+    content = path.read_bytes()
+    assert content.count(b"TITLE") == 1
+    path.write_bytes(content.replace(b"TITLE", b"T\xff\xfeLE"))
+    np.testing.assert_array_equal(read(path), read(plain))
+
+
+def test_what_is_no_array_in_an_archive_is_left_alone(tmp_path):
+    np.savez(tmp_path / "a.npz", frames=noise(5))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("readme.txt", "five frames")
+        archive.writestr("frames", "of another name")
+    np.testing.assert_array_equal(read(tmp_path / "a.npz"), noise(5))
+
+
 def broken_image(path):
     cut(write_images(path, noise(3)) / "1.png")
 
@@ -173,6 +209,49 @@ def cut_archive(path):
     cut(path)
 
 
+def cut_between_packets(path, **options):
+    write_movie(path, noise(), **options)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    packet = packets[len(packets) // 2]
+    path.write_bytes(path.read_bytes()[: packet.pos + packet.size])
+
+
+def huge_image(path):
+    """A small file whose header says 20,000 x 20,000 pixels."""
+    image = write_images(path, noise(1)) / "0.png"
+    content = bytearray(image.read_bytes())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    image.write_bytes(content)
+
+
+def archive(path, header, content, name="frames.npy"):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(
+            name, b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+        )
+
+
+def claiming(shape):
+    def make(path):
+        file = io.BytesIO()
+        described = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, described)
+        header = file.getvalue()[10:]
+        archive(path, header, bytes(64))
+
+    return make
+
+
+def encrypted(path):
+    np.savez(path, frames=noise(2))
+    content = bytearray(path.read_bytes())
+    content[6] |= 1  # of the local header
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # of the directory
+    path.write_bytes(content)
+
+
 BAD = {
     "missing.mp4": (lambda path: None, "does not exist"),
     "empty.mp4": (lambda path: path.write_bytes(b""), "truncated or no video"),
@@ -184,12 +263,18 @@ BAD = {
         "truncated or damaged after",
     ),
     "cut.avi": (lambda path: cut(write_movie(path, noise())), "truncated"),
+    "between.mp4": (
+        lambda path: cut_between_packets(path, movflags="faststart"),
+        "truncated: it ends at 0.3 s of 0.5 s",
+    ),
+    "between.avi": (cut_between_packets, "truncated: it ends at"),
     "cut.mkv": (lambda path: cut(write_movie(path, noise())), "truncated"),
     "cut.webm": (lambda path: cut(write_movie(path, noise())), "truncated"),
     "cut.gif": (lambda path: cut(write_movie(path, noise())), "end mark"),
     "none": (lambda path: path.mkdir(), "holds no videos"),
     "odd.txt": (lambda path: path.write_text(""), "no video that can be read"),
     "image": (broken_image, "1.png is broken"),
+    "huge": (huge_image, "0.png is broken or no image .*400000000 pixels"),
     "sizes": (mixed_sizes, "frame 3 is 8 x 8, but the first 48 x 64"),
     "deep": (deep_image, "more than 8 bits"),
     "pickled.npy": (pickled, "no NumPy file of numbers"),
@@ -203,6 +288,15 @@ BAD = {
     "image.npy": (lambda path: np.save(path, np.zeros((8, 8, 3))), "not clearly a video"),
     "either.npy": (lambda path: np.save(path, np.zeros((9, 3, 8, 3))), "--axes"),
     "zero.npy": (lambda path: np.save(path, np.zeros((0, 8, 8))), "no frames"),
+    "either.npz": (
+        lambda path: np.savez(path, np.zeros((2, 6, 8, 9))),
+        "--axes nthw or --axes tnhw",
+    ),
+    "claim.npz": (claiming((10**6, 64, 64)), r"says uint8 \(1000000, 64, 64\), but has 64 bytes"),
+    "minus.npz": (claiming((-1, -1, 64)), "but has 64 bytes"),
+    "token.npz": (lambda path: archive(path, b"{'shape': (1,", b""), "no NumPy file"),
+    "locked.npz": (encrypted, "encrypted"),
+    "text.npz": (lambda path: archive(path, b"", b"", "readme.txt"), "no array of frames"),
     "labels.npz": (lambda path: np.savez(path, label=np.arange(3)), "no array of frames"),
 }
 
@@ -214,6 +308,15 @@ def test_what_is_broken_is_named_in_one_line(tmp_path, name):
     with pytest.raises(DataError, match=words) as caught:
         read(tmp_path / name)
     assert name in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_arrays_too_large_for_the_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(arrays, "_LARGEST", noise(3).nbytes)
+    np.savez(tmp_path / "a.npz", noise(3))
+    assert len(read(tmp_path / "a.npz")) == 3
+    np.savez(tmp_path / "b.npz", noise(4))
+    with pytest.raises(DataError, match=r"b.npz:arr_0 has .* GiB, .*: store it as npy"):
+        list(list_videos(tmp_path / "b.npz")[0].frames())
 
 
 def test_a_video_that_lost_its_end_gives_what_was_before(tmp_path):

@@ -11,7 +11,8 @@ from worlds import CONFIG
 from srvp_world.checkpoint import load
 from srvp_world.config import PixelConfig, TrainConfig
 from srvp_world.data.dataset import Dataset
-from srvp_world.data.mnist import shipped_digits
+from srvp_world.data.mnist import Digits, shipped_digits
+from srvp_world.envs import learn
 from srvp_world.envs.collect import collect
 from srvp_world.envs.learn import learn_moving_mnist, learn_world
 from srvp_world.envs.policies import policy_factory
@@ -115,3 +116,17 @@ def test_a_world_of_moving_digits_carries_clips_to_dream_from(tmp_path, stochast
     features = world.model.features(learnt.pool.states)
     torch.testing.assert_close(features.mean(0), torch.zeros(6), atol=1e-4, rtol=0)
     assert load(world.save(tmp_path / "world.safetensors")).fingerprint == world.fingerprint
+
+
+def test_digits_do_not_move_in_validation_as_they_did_in_training(tmp_path, monkeypatch):
+    seen = {}
+
+    def fit(model, batches, config, run, *, validation, **rest):
+        seen["training"], seen["validation"] = batches(0), validation[0]
+        raise StopIteration
+
+    monkeypatch.setattr(learn, "fit", fit)
+    one = Digits(np.full((100, 28, 28), 255, np.uint8), np.zeros(100, np.uint8), "one digit")
+    with pytest.raises(StopIteration):
+        learn.learn_moving_mnist(one, MODEL, TRAIN, tmp_path, stochastic=True)
+    assert not seen["training"].frames.equal(seen["validation"].frames)

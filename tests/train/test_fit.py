@@ -177,19 +177,24 @@ def test_modes_are_explicit(run_fit, make_tiny, tmp_path) -> None:
     assert modes == [True] * 4 + [False] * 2 + [True] * 4 + [False] * 2 + [True] * 2 + [False] * 2
 
 
-def test_best_holds_the_weights_of_the_lowest_validation(
-    run_fit, make_tiny, batches, tmp_path, config
+@pytest.mark.parametrize(
+    ("select", "name", "pick"), [("loss", "total", min), ("psnr", "psnr", max)]
+)
+def test_best_holds_the_weights_of_the_best_validation(
+    run_fit, make_tiny, batches, tmp_path, config, select, name, pick
 ) -> None:
-    config = dataclasses.replace(config, iterations=5, validate_every=1, learning_rate=0.5, decay=0)
+    changes = {"iterations": 5, "validate_every": 1, "learning_rate": 0.5, "decay": 0}
+    config = dataclasses.replace(config, **changes, select=select)
     _, result = run_fit(tmp_path, config)
     lines = [json.loads(line) for line in (tmp_path / "scalars.jsonl").read_text().splitlines()]
-    totals = [line["validation/total"] for line in lines if "validation/total" in line]
-    assert len(totals) == 5
-    assert totals[-1] > min(totals)  # else this shows nothing
-    assert result.best == min(totals)
+    key = f"validation/{name}"
+    scores = [line[key] for line in lines if key in line]
+    assert len(scores) == 5
+    assert scores[-1] != pick(scores)  # else this shows nothing
+    assert result.best == pick(scores)
     best = make_tiny()
     load_weights(tmp_path / "best.safetensors", best)
-    until = dataclasses.replace(config, iterations=1 + totals.index(min(totals)))
+    until = dataclasses.replace(config, iterations=1 + scores.index(pick(scores)))
     then, _ = run_fit(tmp_path / "until", until)
     assert all(map(torch.equal, best.state_dict().values(), then.state_dict().values()))
 
@@ -245,3 +250,30 @@ def test_the_bar_shows_loss_and_speed(run_fit, tmp_path, capsys) -> None:
     assert f"loss {result.terms['total']:.4g}" in shown
     assert "frames/s" in shown
     assert result.frames_per_second > 0
+
+
+def test_the_best_of_more_samples_is_better_and_the_first_sample_is_the_same(
+    run_fit, tmp_path, config
+) -> None:
+    config = dataclasses.replace(config, iterations=1, decay=0)
+    psnr = {}
+    for samples in (1, 2, 8):
+        run_fit(tmp_path / str(samples), dataclasses.replace(config, validation_samples=samples))
+        line = (tmp_path / str(samples) / "scalars.jsonl").read_text().splitlines()[-1]
+        psnr[samples] = json.loads(line)["validation/psnr"]
+    assert psnr[1] < psnr[2] < psnr[8]
+
+
+def test_a_snapshot_is_there_before_a_validation_begins(run_fit, make_tiny, tmp_path, config):
+    """A long validation may not survive Ctrl-C; the updates before it must."""
+    config = dataclasses.replace(config, iterations=4, validate_every=3, save_every=1000)
+    model = make_tiny()
+
+    def stop() -> None:
+        if not model.training:
+            raise RuntimeError("killed in the validation")
+
+    model.before_loss = stop
+    with pytest.raises(RuntimeError, match="killed"):
+        run_fit(tmp_path, config, model)
+    assert (tmp_path / "last.safetensors").exists()
