@@ -22,6 +22,7 @@ CURVES = "curves.png"
 SAMPLES = "samples.npz"
 
 _SCALE = 2
+_PAGE_CLIPS = 4
 _GIVEN_COLUMNS = 4
 _IMAGINED_COLUMNS = 12
 _GAP = 2  # pixels of paper around a frame, before scaling
@@ -40,7 +41,8 @@ def draw_page(scores: VideoScores, path: Path) -> None:
     """
     protocol = scores.protocol
     columns = shown_frames(protocol.conditioning, protocol.horizon)
-    strips = [_strip(clip, columns, protocol.conditioning) for clip in scores.kept]
+    clips = scores.kept[:_PAGE_CLIPS]
+    strips = [_strip(clip, columns, protocol.conditioning) for clip in clips]
     gap = np.full((_CLIP_GAP, *strips[0].shape[1:]), 255, np.uint8)
     pieces = [piece for strip in strips for piece in (strip, gap)]
     picture = np.concatenate(pieces[:-1])
@@ -53,7 +55,7 @@ def draw_page(scores: VideoScores, path: Path) -> None:
         figure.text(x, 1 - _TOP / 2 / height, str(frame + 1), ha="center", va="center", size=13)
     y = height - _TOP - cell / 2  # of the middle of a row
     seen = sum(frame < protocol.conditioning for frame in columns)
-    for clip in scores.kept:
+    for clip in clips:
         for label in ("truth", *clip.samples):
             figure.text((_LEFT - 8) / width, y / height, label, ha="right", va="center", size=13)
             words = "\n".join(

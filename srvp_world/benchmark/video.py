@@ -65,6 +65,7 @@ def evaluate_video(
     metrics: Sequence[Metric] = METRICS,
     seed: int = SEED,
     batch_size: int = BATCH_SIZE,
+    keep: int = KEPT_CLIPS,
     progress: bool = True,
 ) -> VideoScores:
     """Predict every clip many times and score each predicted frame.
@@ -79,15 +80,17 @@ def evaluate_video(
         metrics: How to compare; pictures go by the first.
         seed: Of all noise.
         batch_size: Clips that are watched at once.
+        keep: Clips, the first ones, whose truth, best, worst and two other samples are kept.
         progress: Whether to show a bar.
 
     Raises:
-        ConfigError: For a negative seed or an empty batch.
+        ConfigError: For a negative seed, an empty batch, or no clip to keep.
         DataError: For clips that cannot be read, or predictions that are not finite.
     """
-    if seed < 0 or batch_size < 1:
+    if seed < 0 or keep < 1 or batch_size < 1:
         raise ConfigError(
-            f"seed must not be negative and batch-size at least 1, got {seed} and {batch_size}"
+            "seed must not be negative, keep and batch-size at least 1, got "
+            f"{seed}, {keep} and {batch_size}"
         )
     begin, digest, n = perf_counter(), hashlib.sha256(), clips.count
     results: list[_Scored] = []
@@ -102,7 +105,7 @@ def evaluate_video(
             digest.update(batch.frames.tobytes())
             futures = _Futures(model, batch, protocol, start, seed)
             results.append(futures.score(metrics, bar))
-            kept += futures.keep(KEPT_CLIPS - start, results[-1].values, metrics[0])
+            kept += futures.keep(keep - start, results[-1].values, metrics[0])
     return VideoScores(
         protocol=protocol,
         metrics=metrics,

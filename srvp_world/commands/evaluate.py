@@ -19,6 +19,7 @@ VIDEO_FLAGS = (
     "observed_substeps",
     "data",
     "batch_size",
+    "keep",
     "device",
 )
 
@@ -55,6 +56,7 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add("--observed-substeps", type=int, help="Euler steps per observed frame [as trained]")
     add("--data", type=Path, metavar="FOLDER", help="test clips of kth, human36m and bair")
     add("--batch-size", type=int, metavar="CLIPS", help="clips that are watched at once [16]")
+    add("--keep", type=int, metavar="CLIPS", help="clips whose samples go to samples.npz [4]")
     add("--device", help="where to compute, such as cuda [cpu]")
 
 

@@ -48,7 +48,7 @@ def evaluate_clips(args: Namespace, command: str) -> None:
     )
     from srvp_world.benchmark.protocols import PROTOCOLS, folder_protocol, open_clips
     from srvp_world.benchmark.tables import video_table
-    from srvp_world.benchmark.video import BATCH_SIZE, SEED, evaluate_video
+    from srvp_world.benchmark.video import BATCH_SIZE, KEPT_CLIPS, SEED, evaluate_video
     from srvp_world.checkpoint import load
     from srvp_world.data.files import make_folder
     from srvp_world.model.sampling import Futures
@@ -83,6 +83,7 @@ def evaluate_clips(args: Namespace, command: str) -> None:
         protocol,
         seed=seed,
         batch_size=getattr(args, "batch_size", BATCH_SIZE),
+        keep=getattr(args, "keep", KEPT_CLIPS),
         progress=not args.quiet,
     )
     print(video_table(scores))

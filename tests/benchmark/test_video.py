@@ -141,6 +141,15 @@ def test_pictures_show_the_best_and_the_worst_sample() -> None:
     assert clip.scores["worst"]["psnr"] == pytest.approx(decibels(0.04), rel=1e-3)
 
 
+def test_as_many_clips_are_kept_as_wanted_whatever_the_batches() -> None:
+    for keep, expected in ((1, 1), (5, 5), (9, 6)):
+        for batch_size in (2, 4):
+            kept = evaluate(Toy(), ramps(6), batch_size=batch_size, keep=keep).kept
+            assert [clip.clip for clip in kept] == list(range(expected))
+    with pytest.raises(ConfigError, match="keep"):
+        evaluate(Toy(), ramps(2), keep=0)
+
+
 def test_a_single_sample_has_no_diversity() -> None:
     protocol = Protocol(name="toy", conditioning=3, horizon=4, samples=1)
     scores = evaluate(Toy(), ramps(2), protocol)

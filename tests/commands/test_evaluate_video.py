@@ -31,7 +31,7 @@ def videos(tmp_path, grey):
 
 
 def test_a_named_protocol_leaves_table_results_and_pictures(grey, tmp_path, capsys):
-    line = f"evaluate {grey} smmnist --videos 3 --batch-size 2 --substeps 3 {SMALL}"
+    line = f"evaluate {grey} smmnist --videos 3 --batch-size 2 --substeps 3 --keep 2 {SMALL}"
     assert run(f"{line} --out {tmp_path}/out") == 0
     out = capsys.readouterr().out
     assert "| best of 2 samples | " in out and "| black | " in out
@@ -43,6 +43,7 @@ def test_a_named_protocol_leaves_table_results_and_pictures(grey, tmp_path, caps
         "curves.png",
         "samples.npz",
     }
+    assert np.load(tmp_path / "out" / "samples.npz")["worst"].shape == (2, 4, 64, 64, 1)
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     numbers, protocol = content["numbers"], content["protocol"]
     assert numbers["curves"]["frame"] == [4, 5, 6, 7]
