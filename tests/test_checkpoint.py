@@ -221,7 +221,7 @@ def test_unknown_devices(path: Path):
 
 def test_folders_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("here")
-    with pytest.raises(OutputError, match="choose another"):
+    with pytest.raises(OutputError, match="choose a folder"):
         tiny_world("box").save(tmp_path / "file" / "world.safetensors")
     (tmp_path / "folder.safetensors").mkdir()
     with pytest.raises(OutputError, match="choose a folder that you can write to"):

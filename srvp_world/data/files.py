@@ -16,7 +16,8 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"cannot make folder {str(folder)!r} ({error.strerror}): choose another one"
+            f"cannot make folder {str(folder)!r} ({error.strerror}): choose a folder that you "
+            "can write to"
         ) from None
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srvp_world.config import PixelConfig, from_json, to_json
-from srvp_world.data.files import write_atomically
-from srvp_world.errors import ConfigError, DataError, OutputError
+from srvp_world.data.files import make_folder, write_atomically
+from srvp_world.errors import ConfigError, DataError
 from srvp_world.spaces import ActionSpec
 
 DESCRIPTION = "dataset.json"
@@ -84,12 +84,7 @@ def create_dataset(folder: Path, info: DatasetInfo) -> None:
         OutputError: Where the folder cannot be written.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot make {folder} ({error.strerror}): choose a folder that you can write to"
-        ) from None
+    make_folder(folder)
     description = {"format": FORMAT, "version": VERSION, "info": to_json(info)}
     content = json.dumps(description, indent=2) + "\n"
     if not (folder / DESCRIPTION).exists():
