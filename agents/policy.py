@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -14,10 +15,13 @@ from torch import Tensor, nn
 from srvp_world.checkpoint import World, load, load_weights, read_tensors, write_tensors
 from srvp_world.config import from_json, to_json
 from srvp_world.envs.latent import Watcher
+from srvp_world.envs.pixels import Observed
+from srvp_world.envs.policies import SmoothRandomPolicy
 from srvp_world.errors import ConfigError, WorldFileError
 from srvp_world.spaces import ActionSpec
 
 FORMAT_VERSION = 1
+_EXPLORATION_KEY = 0x657870  # so that no one else draws the same numbers from a seed
 _ACTIVATIONS: dict[Literal["tanh", "relu"], type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
@@ -41,7 +45,10 @@ class PolicyConfig:
 
 
 class LatentPolicy(nn.Module):
-    """A policy that reads normalised features: a Gaussian for boxes, categoricals for choices."""
+    """A policy that reads normalised features.
+
+    It draws from a Gaussian for boxes, from categoricals for choices, from Bernoullis for bits.
+    """
 
     def __init__(self, config: PolicyConfig):
         """Build the network."""
@@ -141,6 +148,9 @@ class LatentPolicy(nn.Module):
                 )
             low, high = (output.new_tensor(bound) for bound in (action.low, action.high))
             return output.clamp(low, high).reshape(-1, *action.shape)
+        if action.kind == "multibinary":
+            level = 0.5 if generator is None else torch.rand(output.shape, generator=generator)
+            return (output.sigmoid() > level).long()
         choices = [
             _choose(logits, generator) for logits in torch.split(output, list(action.nvec), dim=-1)
         ]
@@ -154,30 +164,58 @@ def _choose(logits: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 class LatentAgent:
-    """Acts on real frames: watches them with the world and asks a latent policy."""
+    """Acts on what a real env shows: watches it with the world and asks a latent policy."""
 
-    def __init__(self, world: World, policy: LatentPolicy, *, deterministic: bool = True):
-        """Join a policy and its world."""
-        self.policy, self.deterministic = policy, deterministic
+    def __init__(
+        self,
+        world: World,
+        policy: LatentPolicy,
+        *,
+        deterministic: bool = True,
+        explore: float = 0.0,
+    ):
+        """Join a policy and its world.
+
+        Args:
+            world: What the policy was trained in.
+            policy: Reads the world's features.
+            deterministic: Whether to take the likeliest action, or to draw one.
+            explore: Share of decisions that follow smooth random actions instead. Data to learn
+                from need them: where an action always follows from the state, no model can tell
+                what the action did.
+
+        Raises:
+            ConfigError: For a share outside [0, 1].
+        """
+        if not 0 <= explore <= 1:
+            raise ConfigError(f"explore must be in [0, 1], got {explore}")
+        self.policy, self.deterministic, self.explore = policy, deterministic, explore
         self.watcher = Watcher(world)
+        self._random = SmoothRandomPolicy(policy.config.action)
         self.reset(0)
 
     def reset(self, seed: int) -> None:
         """Begin a new episode."""
+        self._random.reset(seed)
+        self._rng = np.random.default_rng([seed, _EXPLORATION_KEY])
         self._generator = None if self.deterministic else torch.Generator().manual_seed(seed)
         self._last: Any = None
 
-    def act(self, frame: np.ndarray) -> Any:
-        """Choose an action on a frame (h, w, c) uint8."""
+    def act(self, shown: Observed) -> Any:
+        """Choose an action on a frame (h, w, c) uint8, and the vector beside it."""
         watcher = self.watcher
-        features = watcher.begin(frame) if self._last is None else watcher.follow(frame, self._last)
+        features = watcher.begin(shown) if self._last is None else watcher.follow(shown, self._last)
         action = self.policy.choose(torch.from_numpy(features)[None], self._generator)[0].numpy()
-        self._last = action[()]  # a NumPy scalar where the action has no axes
+        # A choice is a NumPy scalar; a number of a box without axes is an array all the same.
+        self._last = action[()] if self.policy.config.action.kind == "discrete" else action
+        other = self._random.act(shown)
+        if self._rng.random() < self.explore:
+            self._last = other
         return self._last
 
 
 class FrameAgent:
-    """Acts with an SB3 model that was trained on frames, in this process."""
+    """Acts with an SB3 model that was trained on what an env shows, in this process."""
 
     def __init__(self, model: BaseAlgorithm, *, deterministic: bool = True):
         """Act with a model."""
@@ -187,10 +225,12 @@ class FrameAgent:
         """Begin a new episode; a model that draws its actions draws the same ones for a seed."""
         torch.manual_seed(seed)
 
-    def act(self, frame: np.ndarray) -> Any:
-        """Choose an action on a frame (h, w, c) uint8."""
-        action, _ = self.model.predict(frame, deterministic=self.deterministic)
-        return action[()]  # a NumPy scalar where the action has no axes
+    def act(self, shown: Observed) -> Any:
+        """Choose an action on a frame (h, w, c) uint8, or on a dictionary with a vector."""
+        action, _ = self.model.predict(shown, deterministic=self.deterministic)
+        space = self.model.action_space
+        action = np.asarray(action, space.dtype)  # bits come as floats
+        return action[()] if isinstance(space, gym.spaces.Discrete) else action
 
 
 @dataclass(frozen=True)
@@ -200,6 +240,7 @@ class SavedAgent:
     world: Path
     policy: Path
     deterministic: bool = True
+    explore: float = 0.0
 
     def __call__(self, action: ActionSpec) -> LatentAgent:
         """Open world and policy.
@@ -213,4 +254,4 @@ class SavedAgent:
             raise ConfigError(
                 f"the policy acts in {policy.config.action.space}, the env takes {action.space}"
             )
-        return LatentAgent(world, policy, deterministic=self.deterministic)
+        return LatentAgent(world, policy, deterministic=self.deterministic, explore=self.explore)

@@ -27,6 +27,8 @@ def train_ppo(
     num_envs: int = 64,
     horizon: int = 50,
     temperature: float = 0.5,
+    penalty: float = 0.0,
+    max_uncertainty: float | None = None,
     seed: int = 0,
     pool: StartPool | None = None,
     on_rollout: Callable[[PPO], None] | None = None,
@@ -42,6 +44,8 @@ def train_ppo(
         horizon: Steps of a dream; short ones cover more starts and stay close to the data.
         temperature: Factor of the prior's standard deviation in the dreams; calmer dreams than the
             world's own gave better agents in the few trials on Pendulum-v1 that chose it.
+        penalty: What uncertainty costs, in deviations of the data's rewards for each unit above 1.
+        max_uncertainty: Dreams whose step is more uncertain than this are cut.
         seed: Of the policy and of the dreams.
         pool: Start states, by default those of the world's own clips.
         on_rollout: Called with the model after each rollout.
@@ -55,6 +59,8 @@ def train_ppo(
         obs="latent",
         horizon=horizon,
         temperature=temperature,
+        penalty=penalty / scale,
+        max_uncertainty=max_uncertainty,
         pool=pool,
         reward_scale=scale,
     )

@@ -16,6 +16,7 @@ from srvp_world.config import PixelConfig
 from srvp_world.data.dataset import create_dataset
 from srvp_world.data.episodes import Ending
 from srvp_world.data.info import DatasetInfo
+from srvp_world.data.ring import check_bound
 from srvp_world.data.writer import EpisodeWriter
 from srvp_world.envs.pixels import PixelObservation, make_pixel_env
 from srvp_world.envs.policies import Policy, PolicyFactory
@@ -116,6 +117,7 @@ def collect(
     episodes: int | None = None,
     workers: int = 1,
     seed: int = 0,
+    max_transitions: int | None = None,
     progress: bool = True,
 ) -> CollectResult:
     """Record episodes into a folder, new or with episodes of the same env and of other seeds.
@@ -124,7 +126,8 @@ def collect(
     of workers. With `steps`, that many real steps at most are shared among the workers, each of
     which takes every `workers`-th seed and cuts its last episode: the same seed and number of
     workers give the same data. A decision that could exceed a worker's share is not begun. Episodes
-    are committed one by one, so that an error or Ctrl-C loses only those that run.
+    are committed one by one, so that an error or Ctrl-C loses only those that run. The oldest are
+    deleted where there are more than `max_transitions` decisions.
 
     Raises:
         ConfigError: If the request makes no sense; what `make_pixel_env` and `run_episode` raise.
@@ -133,13 +136,14 @@ def collect(
     """
     started = time.perf_counter()
     _check_request(make_policy, workers, seed)
+    check_bound(max_transitions)
     folder = Path(folder)
     with closing(make_pixel_env(pixels)) as env:
         info = _describe(env)
     seeds, budgets = _split(steps, episodes, workers, seed, pixels.action_repeat)
     create_dataset(folder, info)
     _refuse_recorded(folder, seeds)
-    recording = _Recording(folder=folder, info=info, policy=_name(make_policy))
+    recording = _Recording(folder, info, _name(make_policy), max_transitions)
     shares = [
         _Share(
             pixels=pixels,
@@ -155,13 +159,14 @@ def collect(
     return CollectResult(results=tuple(results), seconds=time.perf_counter() - started)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Recording:
     """Where and how the workers record; makes the writer of each episode."""
 
     folder: Path
     info: DatasetInfo
     policy: str
+    max_transitions: int | None
 
     def writer(self, seed: int) -> EpisodeWriter:
         return EpisodeWriter(
@@ -169,6 +174,7 @@ class _Recording:
             self.info,
             stem=f"seed{seed:08d}",
             provenance={"seed": seed, "policy": self.policy},
+            max_transitions=self.max_transitions,
         )
 
 
@@ -271,6 +277,7 @@ def _describe(env: PixelObservation) -> DatasetInfo:
         frame_size=env.config.frame_size,
         channels=env.config.channels,
         action=ActionSpec.from_space(env.action_space),
+        vector_dim=env.vector_dim,
         rewards=True,
         pixels=env.config,
         source=f"collected in {env.config.env_id}",

@@ -1,32 +1,36 @@
 """The dream: imagined worlds as a Gymnasium vector environment. The only copy of the step logic."""
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 import torch
-from einops import rearrange
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from srvp_world.checkpoint import DEFAULT_WORLD, World, load
+from srvp_world.envs.actions import DreamActions
+from srvp_world.envs.infos import final_infos, row_info
+from srvp_world.envs.judge import Judge, TransitionFn, which_function
 from srvp_world.envs.noise import RowNoise
 from srvp_world.envs.options import (
     Seeds,
     check_choices,
-    dream_spaces,
+    check_dream,
+    check_reset_options,
     reset_mask,
     row_seeds,
-    which_actions,
     which_horizon,
 )
-from srvp_world.envs.starts import StartPool, start_pool
-from srvp_world.errors import ConfigError, SpaceError, StateError
+from srvp_world.envs.start_source import StartSource
+from srvp_world.envs.starts import StartPool, given_clips, watch
+from srvp_world.envs.view import Shown, Transition, View, observation_space
+from srvp_world.errors import ConfigError, StateError
 from srvp_world.model.state import SRVPState
 from srvp_world.world import Prediction
+
+_PLACE, _END = 0, 1  # what the uniform numbers of a draw are for
 
 
 class DreamVectorEnv(VectorEnv[Any, Any, Any]):
@@ -40,7 +44,6 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         "render_modes": ["rgb_array"],
         "autoreset_mode": AutoresetMode.SAME_STEP,
     }
-    state: SRVPState
     elapsed: Tensor  # (n,) steps of each dream so far
     ended: Tensor  # (n,) whether its last step ended it
 
@@ -49,13 +52,17 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         num_envs: int = 1,
         world: str | Path | World = DEFAULT_WORLD,
         *,
-        obs: Literal["pixels", "latent"] = "pixels",
+        obs: Literal["pixels", "latent", "dict"] = "pixels",
         start: Literal["data", "first", "prior"] = "data",
         end: Literal["threshold", "sample"] = "threshold",
         actions: Literal["world", "none", "noise"] | None = None,
         output: Literal["numpy", "torch"] = "numpy",
         horizon: int | None = None,
         temperature: float = 1.0,
+        reward_fn: TransitionFn | str | None = None,
+        termination_fn: TransitionFn | str | None = None,
+        penalty: float = 0.0,
+        max_uncertainty: float | None = None,
         stagger: bool = False,
         device: torch.device | str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
@@ -68,7 +75,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         Args:
             num_envs: Number of dreams.
             world: Path, name or `World`.
-            obs: uint8 frames (h, w, c), or normalised features for policies.
+            obs: uint8 frames (h, w, c); normalised features for policies; or, where the world has a
+                vector, a dict of `pixels` and `vector`.
             start: `data`: states of any age on the start clips; `first`: where real episodes began;
                 `prior`: y from N(0, I) with the content of a random start clip.
             end: Terminate where continuation is less likely than not, or by drawing.
@@ -77,6 +85,11 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             output: NumPy arrays, or tensors on the device with no host copy.
             horizon: Steps until truncation; by default as many as a real episode has.
             temperature: Factor of the prior's standard deviation.
+            reward_fn: Gives rewards (n,) of a `Transition` instead of the world's head; a callable,
+                or `module:name`.
+            termination_fn: Gives (n,) bool, whether a `Transition` ended its dream, likewise.
+            penalty: What each unit of uncertainty above 1, the mean on the data, costs in reward.
+            max_uncertainty: Truncate dreams whose step is more uncertain than this.
             stagger: Spread the first horizons evenly, so that rows do not end together.
             device: Where to dream; by default where a `World` lies, or on the CPU.
             autoreset_mode: Any of Gymnasium's three.
@@ -97,19 +110,25 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             render_mode=render_mode,
             autoreset_mode=mode,
         )
-        if num_envs < 1 or not (math.isfinite(temperature) and temperature >= 0):
-            raise ConfigError(
-                f"need num_envs >= 1 and temperature >= 0, got {num_envs} and {temperature}"
-            )
         if not isinstance(world, World):
             world = load(world, device or "cpu")
         self.world = world if device is None else world.to(device)
         self.model, self.device = self.world.model, self.world.device
+        check_dream(self.model, num_envs, obs, temperature)
         self.num_envs = num_envs
-        self.obs, self.start, self.end, self.output = obs, start, end, output
-        self.actions = which_actions(self.world, actions)
+        self.obs, self.start, self.output = obs, start, output
+        self._taken = DreamActions(self.world, actions, num_envs)
+        self.actions = self._taken.kind
         self.horizon = which_horizon(self.world, horizon, max_episode_steps)
         self.temperature, self.stagger, self.render_mode = temperature, stagger, render_mode
+        self.judge = Judge(
+            end=end,
+            reward_fn=which_function("reward_fn", reward_fn),
+            termination_fn=which_function("termination_fn", termination_fn),
+            penalty=penalty,
+            max_uncertainty=max_uncertainty,
+        )
+        self.judge.check(self.model)
         self.autoreset_mode = AutoresetMode(mode)
         self.metadata = {
             **self.metadata,
@@ -117,30 +136,38 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             "render_fps": self.world.fps,
             "srvp_torch": output == "torch",
         }
-        self.single_observation_space, self.single_action_space = dream_spaces(
-            self.model, obs, self.actions
-        )
+        self.single_observation_space = observation_space(self.model, obs)
+        self.single_action_space = self._taken.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._bounds: tuple[Tensor, Tensor] | None = None
-        if isinstance(self.single_action_space, gym.spaces.Box):
-            bounds = (self.single_action_space.low, self.single_action_space.high)
-            low, high = (torch.tensor(bound, device=self.device) for bound in bounds)
-            self._bounds = low, high
-        self.pool = pool and StartPool(pool.states.to(self.device), pool.first.to(self.device))
+        self._pool = pool
+        # On a GPU, to look whether a row ended would make the host wait.
+        self._blind = output == "torch" and self.device.type != "cpu"
         self.noise: RowNoise | None = None
+
+    @property
+    def state(self) -> SRVPState:
+        """Where the dreams are now."""
+        return self._view.state
 
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Begin new dreams, in the rows of `options["reset_mask"]` or in all.
 
-        An int seeds row i with seed + i; rows without a seed continue their streams.
+        An int seeds row i with seed + i; rows without a seed continue their streams. With
+        `options["frames"]`, and the `actions` between them and the `vector` beside them where the
+        world has these, dreams begin after these frames; see `starts.given_clips`.
 
         Raises:
             ConfigError: For seeds or options of another kind.
+            DataError: For frames or vectors that the world cannot watch.
+            SpaceError: For actions between frames that do not fit.
         """
+        options = options or {}
+        check_reset_options(options)
         seeds, chosen = row_seeds(seed, self.num_envs), reset_mask(options, self.num_envs)
+        clips = given_clips(self.model, options, self.num_envs)
         mask = torch.ones(self.num_envs, dtype=torch.bool) if chosen is None else chosen
         mask = mask.to(self.device)
         super().reset(seed=int(seed) if isinstance(seed, (int, np.integer)) else None)
@@ -149,12 +176,28 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             known = torch.tensor([value is not None for value in seeds], device=self.device)
             values = torch.tensor([value or 0 for value in seeds], device=self.device)
             noise.reseed(known & mask, values)
-        self._begin(mask)
+        drawn = noise.reset(mask)
+        if clips is None:
+            self._place(mask, self._draw_starts(*drawn)[0])
+        else:
+            self._place(mask, watch(self.model, clips))
+            self._view = View(self.model, self._starts.share(self.state))
         if self.stagger and chosen is None:
             spread = torch.arange(self.num_envs, device=self.device) * self.horizon
             self.elapsed = (spread // self.num_envs).clamp(max=self.horizon - 2)
-        start = np.full(self.num_envs, self.start, dtype=object)
-        return self._out(self._observe()), {"start": start, "_start": self._out(mask)}
+        begun = row_info("start", "frames" if clips else self.start, self._out(mask))
+        return self._observation(self._view.show(self.obs)), begun
+
+    def refresh_starts(self, pool: StartPool | None = None) -> None:
+        """Begin dreams from other states from now on; those under way go on.
+
+        Args:
+            pool: Of this world; None watches the world's own start clips, once for all dreams.
+        """
+        self._pool = pool
+        if self.noise is not None:
+            self._starts = StartSource(self.world, self.start, pool)
+            self._view = View(self.model, self._starts.share(self.state))
 
     @torch.no_grad()
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -163,8 +206,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         Returns:
             Observations, rewards (n,) float32, terminations and truncations (n,) bool, and infos.
             With SAME_STEP, `infos["final_obs"]` holds the last observations of the rows in
-            `infos["_final_obs"]`: an object array as Gymnasium's own, or one dense tensor with
-            torch output.
+            `infos["_final_obs"]`: an object array as Gymnasium's own, or dense tensors with torch
+            output. `infos["uncertainty"]` (n,) is there if a penalty or a maximum asks for it.
 
         Raises:
             SpaceError: For actions of another shape, outside the space, NaN or infinite. Values of
@@ -173,25 +216,33 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             ConfigError: Before the first reset.
         """
         self._check_awake()
-        following, prediction = self._imagine(self._actions(actions))
-        idle = self.ended  # with NEXT_STEP, rows that ended last time only begin now
-        self.state, self.elapsed = following, self.elapsed + 1
-        reward = prediction.reward
-        if reward is None:
-            reward = torch.zeros(self.num_envs, device=self.device)
-        terminated = self._ends(prediction.continuation)
+        assert self.noise is not None
+        action, (normal, uniform) = self._taken.take(actions), self.noise.step()
+        before = self._view
+        state, prediction = self._imagine(action, normal)
+        self._view, self.elapsed = View(self.model, state), self.elapsed + 1
+        transition = Transition(before, action, self._view)
+        reward, terminated, lost, uncertainty = self.judge(
+            self.model, transition, prediction, uniform[:, _END]
+        )
         truncated = self.elapsed >= self.horizon
+        if lost is not None:
+            truncated = truncated | lost
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
+            idle = self.ended  # rows that ended last time only begin now
             reward = reward.masked_fill(idle, 0)
             terminated, truncated = terminated & ~idle, truncated & ~idle
-            self._begin(idle)
+            self._place(idle, self._draw_starts(normal, uniform)[0])
         self.ended = terminated | truncated
         infos: dict[str, Any] = {}
-        observation = self._observe()
+        if uncertainty is not None:
+            infos = {"uncertainty": self._out(uncertainty)}
+            infos["_uncertainty"] = self._out(torch.ones_like(self.ended))
+        observation = self._view.show(self.obs)
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
-            observation, infos = self._same_step(observation)
-        out = [self._out(value) for value in (observation, reward.float(), terminated, truncated)]
-        return out[0], out[1], out[2], out[3], infos
+            observation, infos = self._same_step(observation, infos, normal, uniform)
+        out = [self._out(value) for value in (reward, terminated, truncated)]
+        return self._observation(observation), out[0], out[1], out[2], infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """Show every row as a uint8 (h, w, 3) image."""
@@ -199,7 +250,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             return None
         if self.noise is None:
             raise ConfigError("reset the dream before you render it")
-        frames = self._frames().cpu().numpy()
+        frames = self._view.pixels.cpu().numpy()
         return tuple(np.repeat(frame, 3 // frame.shape[-1], axis=-1) for frame in frames)
 
     def _check_awake(self) -> None:
@@ -211,91 +262,63 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             rows = self.ended.nonzero()[:, 0].tolist()
             raise StateError(f"the dreams in rows {rows} have ended: reset them before you step on")
 
-    def _actions(self, actions: Any) -> Tensor | None:
-        """Bring actions to the device; boxes are clipped to their bounds."""
-        if self.actions == "none":
-            return None
-        space = self.single_action_space
-        given = actions if isinstance(actions, Tensor) else np.asarray(actions)
-        expected = (self.num_envs, *(space.shape or ()))
-        if tuple(given.shape) != expected:
-            raise SpaceError(f"actions have shape {tuple(given.shape)}, the dream wants {expected}")
-        if isinstance(given, np.ndarray):
-            if self._bounds is None and self.model.action is not None:
-                self.model.action.check(given)
-            elif not np.isfinite(given).all():
-                raise SpaceError("actions hold NaN or infinite values: look at what chose them")
-            given = torch.tensor(given)
-        given = given.to(self.device)
-        return given if self._bounds is None else given.float().clamp(*self._bounds)
-
-    def _imagine(self, given: Tensor | None) -> tuple[SRVPState, Prediction]:
-        assert self.noise is not None
-        noise, temperature = self.noise.normal(self.model.noise_dim), self.temperature
+    def _imagine(self, given: Tensor | None, noise: Tensor) -> tuple[SRVPState, Prediction]:
+        temperature, noise = self.temperature, noise[:, : self.model.noise_dim]
         if self.actions == "noise" and given is not None:
             noise, given, temperature = given, None, 1.0
-        return self.model.step(self.state, given, noise=noise, temperature=temperature)
+        return self.model.step(self._view.state, given, noise=noise, temperature=temperature)
 
     def _wake(self, mask: Tensor) -> RowNoise:
         """Prepare for the first reset: streams of noise, start states, counters."""
         if not mask.all():
             raise ConfigError("the first reset must be of all rows: leave reset_mask out")
         seeds = torch.from_numpy(self.np_random.integers(0, 2**31, self.num_envs))
-        self.pool = self.pool or start_pool(self.world)
+        self._starts = StartSource(self.world, self.start, self._pool)
         self.elapsed = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         self.ended = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        self.state = self.pool.states.index(self.elapsed)
-        self.noise = RowNoise(seeds.to(self.device))
+        self._view = View(self.model, self._starts.pool.states.index(self.elapsed))
+        normals = self.model.noise_dim + self._starts.normals
+        self.noise = RowNoise(seeds.to(self.device), normals, uniforms=2)
         return self.noise
 
+    def _draw_starts(self, normal: Tensor, uniform: Tensor) -> tuple[SRVPState, Tensor]:
+        """Draw a start state for each row, with its place in the pool."""
+        return self._starts.draw((normal[:, self.model.noise_dim :], uniform[:, _PLACE:]))
+
     @torch.no_grad()
-    def _begin(self, mask: Tensor) -> None:
-        """Put new start states into the rows of `mask`, and leave the others as they are."""
-        assert self.noise is not None and self.pool is not None
-        rows = self.pool.first if self.start == "first" else None
-        count = self.pool.states.batch_size if rows is None else len(rows)
-        place = (self.noise.uniform(mask) * count).long()
-        fresh = self.pool.states.index(place if rows is None else rows[place])
-        if self.start == "prior":
-            noise = self.noise.normal(self.model.start_noise_dim, mask)
-            fresh = self.model.prior_start(fresh, noise)
-        self.state = fresh.where(mask, self.state)
+    def _place(self, mask: Tensor, fresh: SRVPState) -> None:
+        """Put fresh states into the rows of `mask`, and leave the others as they are."""
+        self._view = View(self.model, fresh.where(mask, self._view.state))
         self.elapsed = torch.where(mask, 0, self.elapsed)
         self.ended = self.ended & ~mask
 
-    def _ends(self, continuation: Tensor | None) -> Tensor:
-        assert self.noise is not None
-        if continuation is None:
-            return torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        return continuation < (0.5 if self.end == "threshold" else self.noise.uniform())
-
-    def _same_step(self, last: Tensor) -> tuple[Tensor, dict[str, Any]]:
+    @torch.no_grad()
+    def _same_step(
+        self, last: Shown, infos: dict[str, Any], normal: Tensor, uniform: Tensor
+    ) -> tuple[Shown, dict[str, Any]]:
         """Begin anew where rows ended; give the new observations, and the last ones in infos."""
         ended = self.ended
-        # To look, the host waits for the device: cheaper than pixels twice, dearer than latents.
-        blind = self.output == "torch" and self.obs == "latent"
-        restart = blind or bool(ended.any())
-        if self.output == "numpy" and not restart:
-            return last, {}
-        if restart:
-            self._begin(ended)
-        infos = {"_final_obs": self._out(ended), "final_obs": self._out(last)}
-        if self.output == "numpy":
-            final = np.full(self.num_envs, None, dtype=object)
-            for i in np.flatnonzero(infos["_final_obs"]):
-                final[i] = infos["final_obs"][i]
-            infos["final_obs"] = final
-        return self._observe() if restart else last, infos
+        if not (self._blind or ended.any()):
+            if self.output == "torch":  # always there, for only the host knows when to leave it out
+                infos = {**infos, "final_obs": self._observation(last), "_final_obs": ended}
+            return last, infos
+        fresh, place = self._draw_starts(normal, uniform)
+        shown = self._starts.show(fresh, place, self.obs)
+        observation = {
+            name: torch.where(ended.reshape(-1, *[1] * (value.ndim - 1)), shown[name], value)
+            for name, value in last.items()
+        }
+        self._place(ended, fresh)
+        final = self._observation(last)
+        if self.output == "torch":
+            return observation, {**infos, "final_obs": final, "_final_obs": ended}
+        return observation, final_infos(final, ended.cpu().numpy(), infos, self.start)
 
-    @torch.no_grad()
-    def _observe(self) -> Tensor:
-        return self._frames() if self.obs == "pixels" else self.model.features(self.state)
-
-    @torch.no_grad()
-    def _frames(self) -> Tensor:
-        """Decode the current states to uint8 (n, h, w, c)."""
-        frames = rearrange(self.model.decode(self.state), "n c h w -> n h w c")
-        return (frames * 255).round().to(torch.uint8)
+    def _observation(self, shown: Shown) -> Any:
+        """Give an observation as the space has it."""
+        given = {name: self._out(value) for name, value in shown.items()}
+        return given if self.obs == "dict" else given[self.obs]
 
     def _out(self, value: Tensor) -> Any:
-        return value.cpu().numpy().copy() if self.output == "numpy" else value
+        """Hand out a copy: what is done to it never reaches the dream."""
+        return value.cpu().numpy().copy() if self.output == "numpy" else value.clone()

@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from einops import rearrange
 
@@ -14,11 +13,12 @@ from srvp_world.checkpoint import StartClips, World
 from srvp_world.config import ModelConfig, TrainConfig, to_json
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
+from srvp_world.data.live import Windows, draw_windows
 from srvp_world.data.mnist import Digits
 from srvp_world.data.moving_mnist import FRAME, MovingDigits
-from srvp_world.data.windows import WindowSampler
 from srvp_world.envs.starts import StartPool, clips_of, watch_clips
-from srvp_world.errors import ConfigError, DataError
+from srvp_world.errors import ConfigError
+from srvp_world.model.calibration import calibrate_uncertainty
 from srvp_world.model.srvp import SRVP
 from srvp_world.train.distributed import Processes
 from srvp_world.train.fit import FitResult, fit
@@ -26,6 +26,7 @@ from srvp_world.train.snapshot import BEST, load_weights
 from srvp_world.world import Batch
 
 VALIDATION_FRACTION = 0.05
+CALIBRATION = 8  # training batches that tell what uncertainty is usual
 VALIDATION_SEED = 1 << 32  # more, so that digits do not move in validation as they did in training
 
 
@@ -63,7 +64,8 @@ def learn_world(
     Frame size, channels, actions, heads and vector follow the data, whatever `model` says.
 
     Args:
-        data: Episodes, or clips of video.
+        data: Episodes, or clips of video. Of a live data set new episodes are drawn as they come;
+            what the world is normalised by, and validated on, is what is there at first.
         model: Shape of the network.
         train: How to fit.
         run: Folder for logs and checkpoints.
@@ -87,12 +89,12 @@ def learn_world(
         training = data
         if held_out is None:
             training, held_out = data.split(VALIDATION_FRACTION, train.seed)
-        sampler = _sampler(training, config, train)
+        sampler = _sampler(training, config, train, without=held_out.episodes)
         context = _context(config, train)
         validation: Sequence[Batch] = ()
         if len(held_out):
             apart = _validating(train)
-            validation = _first(_sampler(held_out, config, apart).batch, apart)
+            validation = _first(_sampler(held_out, config, apart, grows=False).batch, apart)
     result = fit(
         network.to(processes.device),
         partial(sampler.batch, shard=processes.shard),
@@ -104,8 +106,9 @@ def learn_world(
         progress=progress,
         processes=processes,
     )
+    training = sampler.refresh()
     clips = _clips(training, pool_episodes, config, train.seed)
-    pool = _finish(network, train, run, clips)
+    pool = _finish(network, train, run, clips, [sampler.batch(i) for i in range(CALIBRATION)])
     carried = _clips(training, start_clips, config, train.seed, start_length)
     info = data.info
     world = World(
@@ -163,9 +166,10 @@ def learn_moving_mnist(
         )
 
     apart = _validating(train)
+    clips_of_training = source(training, train.batch_size, train.window).batch
     result = fit(
         network.to(processes.device),
-        partial(source(training, train.batch_size, train.window).batch, shard=processes.shard),
+        partial(clips_of_training, shard=processes.shard),
         train,
         run,
         validation=_first(source(held_out, apart.batch_size, apart.window).batch, apart),
@@ -177,7 +181,7 @@ def learn_moving_mnist(
     watched = source(training, pool_clips, config.content_frames).batch(train.iterations)
     pixels = rearrange(watched.frames * 255, "n t c h w -> n t h w c").round().byte().numpy()
     clips = [Episode(frames=clip) for clip in pixels]
-    pool = _finish(network, train, run, clips_of(clips))
+    pool = _finish(network, train, run, clips_of(clips), [clips_of_training(0)])
     return LearntWorld(World(network, clips_of(clips[:start_clips])), pool, result)
 
 
@@ -222,14 +226,15 @@ def freeze_statistics(network: SRVP, data: Dataset) -> None:
         network.vector_normaliser.freeze(torch.from_numpy(means), torch.from_numpy(stds))
 
 
-def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig) -> WindowSampler:
-    return WindowSampler(
+def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig, **living: Any) -> Windows:
+    return draw_windows(
         data,
         batch_size=train.batch_size,
         window=train.window,
         episode_start_fraction=train.episode_start_fraction,
         min_frames=config.content_frames,
         seed=train.seed,
+        **living,
     )
 
 
@@ -271,14 +276,17 @@ def _first(batch: Callable[[int], Batch], train: TrainConfig) -> Sequence[Batch]
     return [batch(i) for i in range(train.validation_batches)]
 
 
-def _finish(network: SRVP, train: TrainConfig, run: Path, clips: StartClips) -> StartPool:
-    """Take the weights that are to be kept; normalise what policies see by states after clips."""
+def _finish(
+    network: SRVP, train: TrainConfig, run: Path, clips: StartClips, batches: Sequence[Batch]
+) -> StartPool:
+    """Take the weights that are to be kept; freeze what is usual on clips and on batches."""
     if train.keep == "best" and (run / BEST).exists():
         load_weights(run / BEST, network)
     network.eval().requires_grad_(False)
     pool = watch_clips(network, clips)
     features = network.features(pool.states)
     network.feature_normaliser.freeze(features.mean(0), features.std(0))
+    calibrate_uncertainty(network, batches)
     return pool
 
 
@@ -286,9 +294,5 @@ def _clips(
     data: Dataset, count: int, config: ModelConfig, seed: int, length: int | None = None
 ) -> StartClips:
     """Choose beginnings of episodes at random, or clips of k frames of video."""
-    wholes = [i for i, record in enumerate(data.records) if record.part == 0]
-    chosen = np.random.default_rng(seed).permutation(wholes)[:count]
-    if not len(chosen):
-        raise DataError(f"{data.folder} holds no beginning of an episode: record one")
     stop = length if data.info.action else config.content_frames
-    return clips_of([data.read(int(i), 0, stop) for i in chosen])
+    return clips_of(data.beginnings(count, seed, stop))

@@ -9,6 +9,11 @@ _GOLDEN = -7046029254386353131  # 2^64 / golden ratio, odd, as a signed 64-bit i
 _FIRST = -4658895280553007687  # the two multipliers of the SplitMix64 finaliser
 _SECOND = -7723592293110705685
 _LANES = 1 << 20  # words that one draw may use
+_RESETS = 1 << 42  # draws of resets are counted from here, so that no step ever meets them
+_BLOCK = 16  # steps that are drawn at once: on a small batch, a step's own draw would cost the most
+
+Draw = tuple[Tensor, Tensor]
+"""Standard normal numbers (n, normals), and numbers in (0, 1) (n, uniforms)."""
 
 
 class RowNoise:
@@ -18,31 +23,53 @@ class RowNoise:
     many rows there are. All arithmetic wraps in int64 and stays on the device.
     """
 
-    def __init__(self, seeds: Tensor):
-        """Begin a stream for each of (n,) int64 seeds."""
+    def __init__(self, seeds: Tensor, normals: int, uniforms: int):
+        """Begin a stream for each of (n,) int64 seeds.
+
+        Args:
+            seeds: One a row.
+            normals: Standard normal numbers of a draw.
+            uniforms: Uniform numbers of a draw.
+        """
         self.seeds = seeds
-        self.draws = torch.zeros_like(seeds)
+        self._normals, self._uniforms = normals, uniforms
+        self._steps = torch.zeros_like(seeds)  # draws that were made before the block
+        self._resets = torch.zeros_like(seeds) + _RESETS
+        self._block: list[Draw] = []
 
     def reseed(self, mask: Tensor, seeds: Tensor) -> None:
         """Begin anew where `mask`."""
         self.seeds = torch.where(mask, seeds, self.seeds)
-        self.draws = torch.where(mask, 0, self.draws)
+        made = self._steps - len(self._block)
+        self._steps, self._block = torch.where(mask, 0, made), []
+        self._resets = torch.where(mask, _RESETS, self._resets)
 
-    def uniform(self, mask: Tensor | None = None) -> Tensor:
-        """Draw (n,) numbers in (0, 1); only the streams in `mask` move on, all if None."""
-        return _to_unit(self._words(1, mask)[:, 0] >> 32)
+    def step(self) -> Draw:
+        """Draw for a step of all rows."""
+        if not self._block:
+            numbers = self._steps[:, None] + torch.arange(_BLOCK, device=self.seeds.device)
+            normal, uniform = self._draw(numbers)
+            self._block = [*zip(normal.unbind(1), uniform.unbind(1), strict=True)][::-1]
+            self._steps = self._steps + _BLOCK
+        return self._block.pop()
 
-    def normal(self, size: int, mask: Tensor | None = None) -> Tensor:
-        """Draw (n, size) standard normal numbers; only the streams in `mask` move on."""
-        words = self._words(size, mask)  # each word gives both numbers of a Box-Muller pair
+    def reset(self, mask: Tensor) -> Draw:
+        """Draw for a reset; only the streams in `mask` move on, and none of their steps."""
+        normal, uniform = self._draw(self._resets[:, None])
+        self._resets = self._resets + mask
+        return normal[:, 0], uniform[:, 0]
+
+    def _draw(self, numbers: Tensor) -> Draw:
+        """Make the draws with these numbers (n, m): (n, m, normals) and (n, m, uniforms)."""
+        pairs = (self._normals + 1) // 2  # Box-Muller: a word makes two normal numbers
+        lanes = torch.arange(self._uniforms + pairs, device=numbers.device)
+        place = numbers[..., None] * _LANES + lanes
+        words = _mix(_mix(self.seeds)[:, None, None] + place * _GOLDEN)
+        rest, words = torch.split(words, [self._uniforms, pairs], dim=-1)
         radius = (-2 * _to_unit(words >> 32).log()).sqrt()
-        return radius * (2 * math.pi * _to_unit(words & 0xFFFFFFFF)).cos()
-
-    def _words(self, size: int, mask: Tensor | None) -> Tensor:
-        """Draw (n, size) words of 64 random bits."""
-        place = self.draws[:, None] * _LANES + torch.arange(1, size + 1, device=self.draws.device)
-        self.draws = self.draws + (1 if mask is None else mask)
-        return _mix(_mix(self.seeds)[:, None] + place * _GOLDEN)
+        angle = 2 * math.pi * _to_unit(words)
+        normal = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).flatten(-2)
+        return normal[..., : self._normals], _to_unit(rest >> 32)
 
 
 def _mix(word: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """What a dream may be asked for, checked before anything is built."""
 
+import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
@@ -15,7 +15,7 @@ from srvp_world.errors import ConfigError, did_you_mean
 from srvp_world.model.srvp import SRVP
 
 CHOICES = {
-    "obs": ("pixels", "latent"),
+    "obs": ("pixels", "latent", "dict"),
     "start": ("data", "first", "prior"),
     "end": ("threshold", "sample"),
     "actions": ("world", "none", "noise"),
@@ -24,7 +24,7 @@ CHOICES = {
     "autoreset_mode": tuple(mode.value for mode in AutoresetMode),
 }
 DEFAULT_HORIZON = 50  # of worlds of video, which have no episodes
-NOISE_BOUND = 3.0  # standard deviations that an agent may steer the innovation by
+RESET_OPTIONS = ("reset_mask", "frames", "actions", "vector")
 Seeds = int | Sequence[int | None] | None
 
 
@@ -38,21 +38,6 @@ def check_choices(**given: str | None) -> None:
         if value is not None and value not in CHOICES[name]:
             hint = did_you_mean(str(value), CHOICES[name])
             raise ConfigError(f"{name}={value!r} is unknown: {hint}")
-
-
-def which_actions(world: World, actions: str | None) -> str:
-    """Choose whose actions move the dream.
-
-    Raises:
-        ConfigError: If the world does not take them.
-    """
-    own = world.action
-    actions = actions or ("none" if own is None else "world")
-    if (actions == "world") != (own is not None):
-        way_out = "'none' or 'noise'" if own is None else "'world'"
-        taken = "none" if own is None else own.space
-        raise ConfigError(f"actions={actions!r} do not fit, the world takes {taken}: use {way_out}")
-    return actions
 
 
 def which_horizon(world: World, horizon: int | None, max_episode_steps: int | None) -> int:
@@ -90,17 +75,39 @@ def row_seeds(seed: Seeds, rows: int) -> list[int | None] | None:
     return seeds
 
 
-def reset_mask(options: dict[str, Any] | None, rows: int) -> Tensor | None:
+def check_dream(model: SRVP, num_envs: int, obs: str, temperature: float) -> None:
+    """Refuse numbers that make no dream, and observations that the world does not have.
+
+    Raises:
+        ConfigError: Naming the value.
+    """
+    if num_envs < 1 or not (math.isfinite(temperature) and temperature >= 0):
+        raise ConfigError(
+            f"need num_envs >= 1 and temperature >= 0, got {num_envs} and {temperature}"
+        )
+    if obs == "dict" and not model.vector_dim:
+        raise ConfigError("obs='dict': this world has no vector beside its frames: use 'pixels'")
+
+
+def check_reset_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of a reset that do not exist.
+
+    Raises:
+        ConfigError: With the nearest name.
+    """
+    for name in options:
+        if name not in RESET_OPTIONS:
+            hint = did_you_mean(name, RESET_OPTIONS)
+            raise ConfigError(f"reset option {name!r} is unknown: {hint}")
+
+
+def reset_mask(options: Mapping[str, Any], rows: int) -> Tensor | None:
     """Read which rows to reset, without changing the options; None means all.
 
     Raises:
-        ConfigError: For other options, and masks of another shape or dtype.
+        ConfigError: For a mask of another shape or dtype, and for an array that chooses no row; a
+            tensor may, for to look would make the host wait.
     """
-    options = options or {}
-    for name in options:
-        if name != "reset_mask":
-            hint = did_you_mean(name, ["reset_mask"])
-            raise ConfigError(f"reset option {name!r} is unknown: {hint}")
     if options.get("reset_mask") is None:
         return None
     mask = torch.as_tensor(options["reset_mask"])
@@ -108,17 +115,6 @@ def reset_mask(options: dict[str, Any] | None, rows: int) -> Tensor | None:
         raise ConfigError(
             f"reset_mask must be bool ({rows},), got {mask.dtype} {tuple(mask.shape)}"
         )
+    if not isinstance(options["reset_mask"], Tensor) and not mask.any():
+        raise ConfigError("reset_mask chooses no row: leave the reset out")
     return mask
-
-
-def dream_spaces(model: SRVP, obs: str, actions: str) -> tuple[gym.Space[Any], gym.Space[Any]]:
-    """Give the spaces of one dream's observations and actions."""
-    c, h, w = model.frame_shape
-    observation: gym.Space[Any] = gym.spaces.Box(0, 255, (h, w, c), np.uint8)
-    if obs == "latent":
-        observation = gym.spaces.Box(-np.inf, np.inf, (model.feature_dim,), np.float32)
-    if model.action is not None:
-        return observation, model.action.space
-    if actions == "none":
-        return observation, gym.spaces.Discrete(1)
-    return observation, gym.spaces.Box(-NOISE_BOUND, NOISE_BOUND, (model.noise_dim,), np.float32)

@@ -1,5 +1,6 @@
 """Real environments seen as pixels: render, crop, grey or colour, resize, repeat the action."""
 
+import math
 import os
 import sys
 import warnings
@@ -11,13 +12,18 @@ from gymnasium.error import DependencyNotInstalled, DeprecatedEnv, Error, Unregi
 
 from srvp_world.config import PixelConfig
 from srvp_world.data.frame_format import FrameFormat
-from srvp_world.errors import ConfigError, SpaceError, UnknownNameError, did_you_mean
+from srvp_world.errors import ConfigError, DataError, SpaceError, UnknownNameError, did_you_mean
 
 AnyEnv = gym.Env[Any, Any]
 
+Observed = np.ndarray | dict[str, np.ndarray]
+"""A frame (h, w, c) uint8, or `{"pixels": frame, "vector": (d,) float32}`."""
 
-class PixelObservation(gym.Wrapper[np.ndarray, Any, Any, Any]):
+
+class PixelObservation(gym.Wrapper[Observed, Any, Any, Any]):
     """Show an env as frames (h, w, c) uint8 instead of its own observations.
+
+    With `config.vector` the env's own observation is kept beside the frame, as a float32 vector.
 
     An action is repeated `action_repeat` times or until the episode ends; its rewards are summed,
     and only the last of the images is rendered. `info["real_steps"]` tells how many steps of the
@@ -25,29 +31,36 @@ class PixelObservation(gym.Wrapper[np.ndarray, Any, Any, Any]):
     """
 
     def __init__(self, env: AnyEnv, config: PixelConfig) -> None:
-        """Show `env`, made with render mode `rgb_array`, as the configuration says."""
+        """Show `env`, made with render mode `rgb_array`, as the configuration says.
+
+        Raises:
+            SpaceError: If a vector is wanted, but the env's own observations are none.
+        """
         super().__init__(env)
         self.config = config
         self._format = FrameFormat(config.frame_size, config.channels, config.crop)
+        self.vector_dim = _vector_dim(env.observation_space, config.env_id) if config.vector else 0
         size = config.frame_size
-        self.observation_space = gym.spaces.Box(0, 255, (size, size, config.channels), np.uint8)
+        self.observation_space = shown_space((size, size, config.channels), self.vector_dim)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Observed, dict[str, Any]]:
         """Begin an episode and show its first frame."""
-        _, info = self.env.reset(seed=seed, options=options)
-        return self.frame(), info
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._show(observation), info
 
-    def step(self, action: Any) -> tuple[np.ndarray, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Observed, SupportsFloat, bool, bool, dict[str, Any]]:
         """Take one decision: up to `action_repeat` real steps."""
         total, terminated, truncated, steps = 0.0, False, False, 0
+        observation: Any = None
         info: dict[str, Any] = {}
         while steps < self.config.action_repeat and not (terminated or truncated):
-            _, reward, terminated, truncated, info = self.env.step(action)
+            observation, reward, terminated, truncated, info = self.env.step(action)
             total += float(reward)
             steps += 1
-        return self.frame(), total, bool(terminated), bool(truncated), {**info, "real_steps": steps}
+        info = {**info, "real_steps": steps}
+        return self._show(observation), total, bool(terminated), bool(truncated), info
 
     def frame(self) -> np.ndarray:
         """Render what the env looks like now, as the policy and the model see it.
@@ -66,6 +79,33 @@ class PixelObservation(gym.Wrapper[np.ndarray, Any, Any, Any]):
             )
         return self._format.apply(image, self.config.env_id)
 
+    def _show(self, observation: Any) -> Observed:
+        """Give the frame, and beside it the env's own observation where it is kept."""
+        if not self.vector_dim:
+            return self.frame()
+        flat: Any = gym.spaces.flatten(self.env.observation_space, observation)
+        vector = np.array(flat, np.float32)
+        if vector.shape != (self.vector_dim,) or not np.isfinite(vector).all():
+            raise DataError(
+                f"{self.config.env_id} observed {_one_line(vector)}, not {self.vector_dim} finite "
+                "numbers: repair the env, or leave its vector out"
+            )
+        return {"pixels": self.frame(), "vector": vector}
+
+
+def shown_space(shape: tuple[int, int, int], vector_dim: int) -> gym.Space[Any]:
+    """Give the space of frames (h, w, c), with a vector beside them where it has a size."""
+    frames = gym.spaces.Box(0, 255, shape, np.uint8)
+    if not vector_dim:
+        return frames
+    vector = gym.spaces.Box(-np.inf, np.inf, (vector_dim,), np.float32)
+    return gym.spaces.Dict({"pixels": frames, "vector": vector})
+
+
+def frame_and_vector(shown: Observed) -> tuple[np.ndarray, np.ndarray | None]:
+    """Take what an env shows apart; the vector is None where it shows frames alone."""
+    return (shown["pixels"], shown["vector"]) if isinstance(shown, dict) else (shown, None)
+
 
 def make_pixel_env(config: PixelConfig) -> PixelObservation:
     """Build the env that a configuration describes, and make sure that it can be seen.
@@ -79,17 +119,17 @@ def make_pixel_env(config: PixelConfig) -> PixelObservation:
         UnknownNameError: If no such env is registered.
         ConfigError: If the env does not take its `env_kwargs`, misses a package, or is smaller than
             the crop.
-        SpaceError: If the env cannot render images.
+        SpaceError: If the env cannot render images, or has no vector where one is wanted.
     """
     _prepare_display()
     try:
-        env = PixelObservation(_make(config), config)
+        made = _make(config)
         try:
-            env.reset(
-                seed=0
-            )  # renders once, so that every mistake shows before anything is written
+            env = PixelObservation(made, config)
+            # Renders once, so that every mistake shows before anything is written.
+            env.reset(seed=0)
         except BaseException:
-            env.close()
+            made.close()
             raise
     except (DependencyNotInstalled, ImportError) as error:
         raise ConfigError(_missing_package(config.env_id, error)) from error
@@ -127,6 +167,30 @@ def _make(config: PixelConfig) -> AnyEnv:
     return env
 
 
+def _vector_dim(space: gym.Space[Any], env_id: str) -> int:
+    """Count the numbers that an observation consists of.
+
+    Choices are refused, for `gymnasium.spaces.flatten` would turn them into one-hot vectors of
+    another meaning, and so are images, which belong into the frames.
+    """
+    parts: list[gym.Space[Any]] = [space]
+    numbers = 0
+    while parts:
+        part = parts.pop()
+        if isinstance(part, (gym.spaces.Dict, gym.spaces.Tuple)):
+            parts += part.values() if isinstance(part, gym.spaces.Dict) else part.spaces
+        elif isinstance(part, gym.spaces.Box) and np.issubdtype(part.dtype, np.floating):
+            numbers += math.prod(part.shape)
+        else:
+            raise SpaceError(
+                f"{env_id} observes {part}, which is no vector of floats: leave the vector out, or "
+                "give an env whose observations are float Boxes"
+            )
+    if not numbers:
+        raise SpaceError(f"{env_id} observes {space}, which holds no number: leave the vector out")
+    return numbers
+
+
 def _unknown(env_id: str) -> UnknownNameError:
     hint = did_you_mean(env_id, gym.registry)
     if not hint.startswith("did you mean"):
@@ -162,5 +226,5 @@ def _describe(image: Any) -> str:
     return "nothing" if image is None else type(image).__name__
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _one_line(value: object) -> str:
+    return " ".join(str(value).split())

@@ -1,10 +1,11 @@
-"""What acts: the protocol of a policy on frames, and two that act at random."""
+"""What acts: the protocol of a policy on what an env shows, and two that act at random."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
+from srvp_world.envs.pixels import Observed
 from srvp_world.errors import UnknownNameError, did_you_mean
 from srvp_world.spaces import ActionSpec
 
@@ -16,14 +17,17 @@ PERSISTENCE = 0.8
 
 
 class Policy(Protocol):
-    """Chooses an action from each frame of one episode after the other."""
+    """Chooses an action from each observation of one episode after the other."""
 
     def reset(self, seed: int) -> None:
         """Begin a new episode; every random draw in it follows from the seed."""
         ...
 
-    def act(self, frame: np.ndarray) -> Any:
-        """Choose an action, in the space's layout and dtype, on a frame (h, w, c) uint8."""
+    def act(self, shown: Observed) -> Any:
+        """Choose an action, in the space's layout and dtype, on what the env shows.
+
+        That is a frame (h, w, c) uint8, or a dictionary where there is a vector beside it.
+        """
         ...
 
 
@@ -43,8 +47,8 @@ class RandomPolicy:
         """Begin a new episode."""
         self._rng = _generator(seed)
 
-    def act(self, frame: np.ndarray) -> Any:
-        """Draw an action; the frame does not matter."""
+    def act(self, shown: Observed) -> Any:
+        """Draw an action; what the env shows does not matter."""
         if self._action.kind == "box":
             return _box_action(self._action, self._rng.uniform(-1, 1, self._action.width))
         return _choice_action(self._action, self._rng.integers(self._action.nvec))
@@ -70,8 +74,8 @@ class SmoothRandomPolicy:
         self._noise = self._rng.standard_normal(self._action.width)
         self._choice = self._draw_choice()
 
-    def act(self, frame: np.ndarray) -> Any:
-        """Draw the next action of the process; the frame does not matter."""
+    def act(self, shown: Observed) -> Any:
+        """Draw the next action of the process; what the env shows does not matter."""
         if self._action.kind == "box":
             action = _box_action(self._action, self._noise)
             fresh = self._rng.standard_normal(self._action.width)
@@ -117,5 +121,5 @@ def _box_action(action: ActionSpec, unit: np.ndarray) -> np.ndarray:
 
 def _choice_action(action: ActionSpec, choice: np.ndarray) -> Any:
     """Give the components' choices in the layout of the space."""
-    choice = choice.astype(np.int64)
+    choice = choice.astype(action.space.dtype)
     return choice[0] if action.kind == "discrete" else choice

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from srvp_world.data.episodes import Ending
-from srvp_world.envs.pixels import PixelObservation
+from srvp_world.envs.pixels import PixelObservation, frame_and_vector
 from srvp_world.envs.policies import Policy
 from srvp_world.errors import DataError
 from srvp_world.spaces import ActionSpec
@@ -37,12 +37,14 @@ class EpisodeResult:
 class Recorder(Protocol):
     """Takes an episode while it runs, as `EpisodeWriter` does."""
 
-    def start(self, frame: np.ndarray) -> None:
-        """Take the first frame."""
+    def start(self, frame: np.ndarray, vector: np.ndarray | None = None) -> None:
+        """Take the first frame, and the vector beside it where the env shows one."""
         ...
 
-    def add(self, action: Any, reward: float, frame: np.ndarray) -> None:
-        """Take an action, and the reward and frame that it led to."""
+    def add(
+        self, action: Any, reward: float, frame: np.ndarray, vector: np.ndarray | None = None
+    ) -> None:
+        """Take an action, and the reward, frame and vector that it led to."""
         ...
 
     def finish(self, ending: Ending) -> Any:
@@ -67,21 +69,21 @@ def run_episode(
     """
     spec = ActionSpec.from_space(env.action_space)
     limit = math.inf if max_real_steps is None else max_real_steps
-    frame, _ = env.reset(seed=seed)
+    shown, _ = env.reset(seed=seed)
     policy.reset(seed)
     if writer is not None:
-        writer.start(frame)
+        writer.start(*frame_and_vector(shown))
     total, decisions, steps, ending = 0.0, 0, 0, Ending.UNFINISHED
     while ending == Ending.UNFINISHED and steps + env.config.action_repeat <= limit:
-        action = policy.act(frame)
+        action = policy.act(shown)
         spec.check(np.asarray(action)[None], "the policy's actions")
-        frame, reward, terminated, truncated, info = env.step(action)
+        shown, reward, terminated, truncated, info = env.step(action)
         steps += info["real_steps"]
         reward = _finite(float(reward), env, seed, steps)
         total += reward
         decisions += 1
         if writer is not None:
-            writer.add(action, reward, frame)
+            writer.add(action, reward, *frame_and_vector(shown))
         if terminated or truncated:
             ending = Ending.TERMINATED if terminated else Ending.TRUNCATED
     if writer is not None:
@@ -103,12 +105,14 @@ class FrameRecorder:
         """(t, h, w, c) uint8: all frames so far."""
         return np.stack(self._frames)
 
-    def start(self, frame: np.ndarray) -> None:
+    def start(self, frame: np.ndarray, vector: np.ndarray | None = None) -> None:
         """Take the first frame."""
         self._frames = [frame]
 
-    def add(self, action: Any, reward: float, frame: np.ndarray) -> None:
-        """Take the next frame; action and reward do not matter."""
+    def add(
+        self, action: Any, reward: float, frame: np.ndarray, vector: np.ndarray | None = None
+    ) -> None:
+        """Take the next frame; nothing else matters."""
         self._frames.append(frame)
 
     def finish(self, ending: Ending) -> None:

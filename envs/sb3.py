@@ -72,12 +72,16 @@ class DreamVecEnv(VecEnv):
         self._critic = model
 
     def reset(self) -> Any:
-        """Begin new dreams in all rows."""
+        """Begin new dreams in all rows; options are those of `DreamVectorEnv.reset`, for all alike.
+
+        Raises:
+            ConfigError: For options that differ between rows, or that make no start.
+        """
         seeds = None if all(seed is None for seed in self._seeds) else list(self._seeds)
-        observation, _ = self.dream.reset(seed=seeds)
+        observation, infos = self.dream.reset(seed=seeds, options=self._shared_options())
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, int)
-        self.reset_infos = [{"start": self.dream.start} for _ in range(self.num_envs)]
+        self.reset_infos = [{"start": start} for start in infos["start"]]
         self._reset_seeds()
         self._reset_options()
         return observation
@@ -101,7 +105,7 @@ class DreamVecEnv(VecEnv):
             infos[i]["episode"] = self._summary(int(i))
         self._returns[done] = self._lengths[done] = 0
         if self._critic is not None and cut.any():
-            last = np.stack([*dream_infos["final_obs"][cut]])
+            last = _stack(dream_infos["final_obs"][cut])
             rewards[cut] += self._critic.gamma * self._values(self._critic, last)
         return observation, rewards, done, infos
 
@@ -140,6 +144,17 @@ class DreamVecEnv(VecEnv):
         """Rows are never wrapped."""
         return [False for _ in self._get_indices(indices)]
 
+    def _shared_options(self) -> dict[str, Any]:
+        """Give the options that SB3 keeps once a row."""
+        first = self._options[0]
+        for options in self._options[1:]:
+            same = options.keys() == first.keys() and all(
+                np.array_equal(options[name], first[name]) for name in first
+            )
+            if not same:
+                raise ConfigError("all rows share their options: set them with one dict")
+        return first
+
     def _summary(self, row: int) -> dict[str, float]:
         """Tell of a dream that ended, as SB3's monitors do."""
         seconds = round(time.perf_counter() - self._born, 6)
@@ -147,8 +162,15 @@ class DreamVecEnv(VecEnv):
 
     @staticmethod
     @torch.no_grad()
-    def _values(critic: OnPolicyAlgorithm, observations: np.ndarray) -> np.ndarray:
+    def _values(critic: OnPolicyAlgorithm, observations: Any) -> np.ndarray:
         """Ask the critic for the values of observations (n, ...)."""
         policy = critic.policy
         values: torch.Tensor = policy.predict_values(policy.obs_to_tensor(observations)[0])
         return values[:, 0].cpu().numpy()
+
+
+def _stack(rows: np.ndarray) -> Any:
+    """Make a batch of an array of single observations, which may be dicts."""
+    if isinstance(rows[0], dict):
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return np.stack([*rows])

@@ -20,6 +20,7 @@ gym.register(
     entry_point="srvp_world.envs.single:DreamEnv",
     vector_entry_point="srvp_world.envs.dream:DreamVectorEnv",
 )
+gym.register(id="SRVPGoal-v0", entry_point="srvp_world.envs.toy:GoalEnv", max_episode_steps=20)
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,7 @@ from srvp_world.model.srvp import SRVP
 from srvp_world.spaces import ActionSpec
 
 FORMAT_VERSION = 1
+_START_TENSORS = ("frames", "lengths", "actions", "vector")
 KIND = "srvp"
 SHIPPED = Path(str(files("srvp_world"))) / "worlds"
 DEFAULT_WORLD = "pendulum"
@@ -47,12 +48,14 @@ class StartClips:
         lengths: (n,) int64 frames of each clip.
         actions: (n, t - 1, ...) in the action space's units, or None.
         begin_episodes: Whether clips begin with the first frame of a real episode.
+        vector: (n, t, d) float32 beside the frames, or None.
     """
 
     frames: Tensor
     lengths: Tensor
     actions: Tensor | None
     begin_episodes: bool
+    vector: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,9 +145,8 @@ class World:
             f"model.{name}": (tensor.half() if name in halved else tensor).detach().cpu()
             for name, tensor in self.model.state_dict().items()
         }
-        tensors |= {"starts.frames": self.starts.frames, "starts.lengths": self.starts.lengths}
-        if self.starts.actions is not None:
-            tensors["starts.actions"] = self.starts.actions
+        starts = {name: getattr(self.starts, name) for name in _START_TENSORS}
+        tensors |= {f"starts.{name}": value for name, value in starts.items() if value is not None}
         return write_tensors(path, tensors, {"srvp_world": json.dumps(header)})
 
 
@@ -255,8 +257,11 @@ def _read_starts(
 ) -> StartClips:
     """Check and assemble the start clips of a world file."""
     frames, lengths = tensors.get("starts.frames"), tensors.get("starts.lengths")
-    actions = tensors.get("starts.actions")
-    if frames is None or lengths is None or (model.action is None) != (actions is None):
+    actions, vector = tensors.get("starts.actions"), tensors.get("starts.vector")
+    missing = (model.action is None) != (actions is None) or (not model.vector_dim) != (
+        vector is None
+    )
+    if frames is None or lengths is None or missing:
         raise WorldFileError(f"{where} lacks start clips: save it again with world.save(path)")
     c, h, w = model.frame_shape
     fits = frames.ndim == 5 and tuple(frames.shape[2:]) == (h, w, c) and 0 not in frames.shape
@@ -281,4 +286,12 @@ def _read_starts(
             model.action.check(rows.numpy(), f"{where}: start actions")
         except SpaceError as error:
             raise WorldFileError(str(error)) from None
-    return StartClips(frames, lengths, actions, begin_episodes)
+    if vector is not None:
+        wanted = (*frames.shape[:2], model.vector_dim)
+        sound = vector.dtype == torch.float32 and tuple(vector.shape) == wanted
+        if not (sound and vector.isfinite().all()):
+            raise WorldFileError(
+                f"{where}: start vectors are {vector.dtype} {tuple(vector.shape)}, not finite "
+                f"float32 {wanted}: save it again with world.save(path)"
+            )
+    return StartClips(frames, lengths, actions, begin_episodes, vector)

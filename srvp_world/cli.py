@@ -11,7 +11,9 @@ from srvp_world.commands.data import DATA
 from srvp_world.commands.demo import DEMO
 from srvp_world.commands.evaluate import EVALUATE
 from srvp_world.commands.parser import Parser
+from srvp_world.commands.play import PLAY
 from srvp_world.commands.predict import PREDICT
+from srvp_world.commands.report import REPORT
 from srvp_world.commands.train import TRAIN
 from srvp_world.commands.verb import Verb
 from srvp_world.errors import SRVPWorldError, UnknownNameError, did_you_mean
@@ -22,6 +24,8 @@ VERBS = {
     "train": TRAIN,
     "evaluate": EVALUATE,
     "predict": PREDICT,
+    "play": PLAY,
+    "report": REPORT,
     "bench": BENCH,
     "demo": DEMO,
 }

@@ -71,6 +71,7 @@ class ModelConfig:
         continuation: Whether there is a continuation head.
         content_in_dynamics: Whether prior, f and heads also see w, where static goals live.
         content_in_features: Whether policies see w beside y.
+        ensemble: Heads whose disagreement tells where the world guesses; 0 for none.
         objective: The training objective.
     """
 
@@ -95,6 +96,7 @@ class ModelConfig:
     continuation: bool = False
     content_in_dynamics: bool = False
     content_in_features: bool = False
+    ensemble: int = 0
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
     def __post_init__(self) -> None:
@@ -129,6 +131,10 @@ class ModelConfig:
                 getattr(self, name) >= 2, f"{name} must be at least 2, got {getattr(self, name)}"
             )
         _require(self.vector_dim >= 0, f"vector_dim must not be negative, got {self.vector_dim}")
+        _require(
+            self.ensemble == 0 or self.ensemble >= 2,
+            f"ensemble must be 0, or 2 or more heads to disagree, got {self.ensemble}",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +235,7 @@ class PixelConfig:
         channels: 1 for grey, 3 for colour.
         crop: (top, left, height, width) of the rendered image to keep, or None for all of it.
         action_repeat: Real steps per decision; rewards are summed.
+        vector: Whether to keep the environment's own observation, as a vector beside the frames.
     """
 
     env_id: str
@@ -237,6 +244,7 @@ class PixelConfig:
     channels: int = 1
     crop: tuple[int, int, int, int] | None = None
     action_repeat: int = 1
+    vector: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that no model takes."""

@@ -24,6 +24,10 @@ class DataError(SRVPWorldError):
     """An episode, clip or data set on disk or in memory is broken or does not fit."""
 
 
+class MissingFileError(DataError):
+    """An episode file is gone, as those of a bounded data set may be while others read it."""
+
+
 class WorldFileError(SRVPWorldError):
     """A world or policy file is missing, truncated, from a newer version, or of another kind."""
 

@@ -71,6 +71,7 @@ _CONTROL = ModelConfig(
     dynamics_hidden=256,
     reward=True,
     continuation=True,
+    ensemble=5,
     objective=ObjectiveConfig(observation_std=0.2),
 )
 

@@ -1,6 +1,7 @@
 """Actions: from a Gymnasium space to the vector that a model reads, and back to the space."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -18,14 +19,14 @@ class ActionSpec:
     """A JSON-able description of an action space.
 
     Attributes:
-        kind: `box`, `discrete` or `multidiscrete`.
+        kind: `box`, `discrete`, `multidiscrete` or `multibinary`.
         shape: Shape of one action in the environment's own layout; `()` for discrete.
         low: Lower bounds of a box, flattened.
         high: Upper bounds of a box, flattened.
-        nvec: Number of choices of each discrete component.
+        nvec: Number of choices of each discrete component; 2 for each bit.
     """
 
-    kind: Literal["box", "discrete", "multidiscrete"]
+    kind: Literal["box", "discrete", "multidiscrete", "multibinary"]
     shape: tuple[int, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
@@ -67,9 +68,11 @@ class ActionSpec:
             and not space.start.any()
         ):
             return cls(kind="multidiscrete", shape=space.shape, nvec=tuple(space.nvec.tolist()))
+        if isinstance(space, gym.spaces.MultiBinary) and len(space.shape) == 1:
+            return cls(kind="multibinary", shape=space.shape, nvec=(2,) * space.shape[0])
         raise SpaceError(
-            f"action space {space} is not supported: "
-            "use Box, Discrete or one-dimensional MultiDiscrete that starts at 0"
+            f"action space {space} is not supported: use Box, Discrete, "
+            "one-dimensional MultiDiscrete that starts at 0, or one-dimensional MultiBinary"
         )
 
     @property
@@ -82,6 +85,8 @@ class ActionSpec:
             return gym.spaces.Box(low, high, dtype=np.float32)
         if self.kind == "discrete":
             return gym.spaces.Discrete(self.nvec[0])
+        if self.kind == "multibinary":
+            return gym.spaces.MultiBinary(len(self.nvec))
         return gym.spaces.MultiDiscrete(list(self.nvec))
 
     @property
@@ -92,12 +97,15 @@ class ActionSpec:
     @property
     def width(self) -> int:
         """Length of the vector that `encode` returns."""
+        if self.kind == "multibinary":
+            return len(self.nvec)
         return len(self.low) if self.kind == "box" else sum(self.nvec)
 
     def encode(self, actions: Tensor) -> Tensor:
         """Turn actions in the space's own units into vectors.
 
-        Boxes are scaled to [-1, 1], choices become one-hot.
+        Boxes are scaled to [-1, 1], choices become one-hot, and bits -1 or 1, so that 0 is no
+        action of either kind.
 
         Args:
             actions: (..., *shape), floating point for boxes, integer otherwise.
@@ -111,10 +119,12 @@ class ActionSpec:
         if self.kind == "box":
             lead = actions.shape[: actions.ndim - len(self.shape)]
             flat = actions.reshape(*lead, self.width).float()
-            low, high = (flat.new_tensor(bound) for bound in (self.low, self.high))
-            return 2 * (flat - low) / (high - low) - 1
+            middle, half = _middle_and_half(self.low, self.high, flat.device)
+            return (flat - middle) / half
         columns = actions[..., None] if self.kind == "discrete" else actions
         try:
+            if self.kind == "multibinary":
+                return 2.0 * one_hot(actions.long(), 2)[..., 1] - 1.0
             parts = [one_hot(columns[..., i].long(), n) for i, n in enumerate(self.nvec)]
         except RuntimeError as error:
             raise SpaceError(f"actions lie outside {self.space}: {error}") from None
@@ -134,7 +144,9 @@ class ActionSpec:
             raise SpaceError(
                 f"{what} have shape {actions.shape[1:]} each, but the space wants {self.shape}"
             )
-        if actions.dtype.kind not in ("iu" if self.kind != "box" else "iuf"):
+        # Stable-Baselines3 gives bits as floats, and comparisons give them as bools.
+        kinds = {"box": "iuf", "multibinary": "biuf"}.get(self.kind, "iu")
+        if actions.dtype.kind not in kinds:
             raise SpaceError(
                 f"{what} are {actions.dtype}, but the action space wants {self.dtype}: convert them"
             )
@@ -145,9 +157,22 @@ class ActionSpec:
         else:
             low, high = np.zeros(len(self.nvec)), np.asarray(self.nvec) - 1
         inside = (rows >= low) & (rows <= high)  # False for NaN too
+        if self.kind == "multibinary":
+            inside &= (rows == low) | (rows == high)
         if not inside.all():
             row, column = np.argwhere(~inside)[0]
+            ends = f"{low[column]:g}, {high[column]:g}"
             raise SpaceError(
                 f"{what} row {row} holds {rows[row, column]}, outside "
-                f"[{low[column]:g}, {high[column]:g}]: clip or rescale the actions to the space"
+                + (f"{{{ends}}}" if self.kind == "multibinary" else f"[{ends}]")
+                + ": clip or rescale the actions to the space"
             )
+
+
+@lru_cache(maxsize=64)  # dreams encode at every step, and to make tensors takes longer than to use
+def _middle_and_half(
+    low: tuple[float, ...], high: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Give the middle and half the width of a box as float32 (width,)."""
+    bottom, top = torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
+    return ((bottom + top) / 2).float().to(device), ((top - bottom) / 2).float().to(device)

@@ -161,6 +161,14 @@ class State(Protocol):
         """Join states row after row."""
         ...
 
+    def compact(self) -> Self:
+        """Keep nothing but what the rows need."""
+        ...
+
+    def forget(self) -> Self:
+        """Drop what only watching needs: from here on the state can be stepped, not observed."""
+        ...
+
     def detach(self) -> Self:
         """Cut the state off the graph."""
         ...
@@ -211,8 +219,18 @@ class WorldModel(Protocol[S]):
         ...
 
     @property
+    def vector_dim(self) -> int:
+        """Size of the vector beside the frames; 0 for none."""
+        ...
+
+    @property
     def has_reward(self) -> bool:
         """Whether steps predict rewards."""
+        ...
+
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether `uncertainty` can tell."""
         ...
 
     @property
@@ -263,6 +281,14 @@ class WorldModel(Protocol[S]):
 
     def decode(self, state: S) -> Tensor:
         """Show the state as frames (b, c, h, w) in [0, 1]."""
+        ...
+
+    def decode_vector(self, state: S) -> Tensor:
+        """Show the state as the vector (b, vector_dim) beside the frames."""
+        ...
+
+    def uncertainty(self, state: S, action: Tensor | None = None) -> Tensor:
+        """Say how uncertain the next step is: (b,), 1 as on the data that the model learnt from."""
         ...
 
     def features(self, state: S) -> Tensor:

@@ -41,6 +41,12 @@ class Count:
     def cat(cls, states: Sequence[Self]) -> Self:
         return cls(torch.cat([state.number for state in states]))
 
+    def compact(self) -> Self:
+        return self
+
+    def forget(self) -> Self:
+        return self
+
     def detach(self) -> Self:
         return self
 
@@ -58,6 +64,8 @@ class Counter:
     frame_shape = (1, 32, 32)
     noise_dim = start_noise_dim = 1
     feature_dim = 1
+    vector_dim = 1
+    has_uncertainty = True
     device = torch.device("cpu")
 
     def __init__(self, end: int = -1, going_on: float = 1.0):
@@ -79,6 +87,12 @@ class Counter:
 
     def decode(self, state: Count) -> Tensor:
         return (state.number / 255)[:, None, None, None].expand(-1, *self.frame_shape)
+
+    def decode_vector(self, state: Count) -> Tensor:
+        return 1000 + state.number[:, None]
+
+    def uncertainty(self, state: Count, action: Tensor) -> Tensor:
+        return state.number + action[:, 0] / 100
 
     def features(self, state: Count) -> Tensor:
         return state.number[:, None]  # shares its memory

@@ -18,7 +18,7 @@ LAYERS = (
     "baselines",
     "checkpoint original pictures prediction presets results",
     "train",
-    "envs",
+    "envs testing",
     "agents",
     "benchmark",
     "demo",

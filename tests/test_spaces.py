@@ -15,6 +15,7 @@ SPACES = [
     Box(0.1, 0.7, ()),
     Discrete(4),
     MultiDiscrete([3, 2, 5]),
+    MultiBinary(4),
 ]
 
 
@@ -26,7 +27,7 @@ def test_spaces_survive(space: gym.Space):
     space.seed(0)
     actions = np.stack([space.sample() for _ in range(50)])
     spec.check(actions)
-    assert actions.dtype == spec.dtype
+    assert np.can_cast(actions.dtype, spec.dtype)  # bits are int8 there, and int64 on disk
     vectors = spec.encode(torch.as_tensor(actions))
     assert vectors.shape == (50, spec.width)
     assert vectors.dtype == torch.float32
@@ -48,6 +49,9 @@ def test_boxes_become_symmetric_and_choices_one_hot():
     assert discrete.encode(torch.tensor([2, 0])).tolist() == [[0, 0, 1], [1, 0, 0]]
     several = ActionSpec.from_space(MultiDiscrete([2, 3]))
     assert several.encode(torch.tensor([1, 0])).tolist() == [0, 1, 1, 0, 0]
+    bits = ActionSpec.from_space(MultiBinary(3))
+    for given in (torch.tensor([1, 0, 1]), torch.tensor([1.0, 0, 1]), torch.tensor([True, 0, 1])):
+        assert bits.encode(given).tolist() == [1, -1, 1]
 
 
 def test_bounds_between_whole_numbers_hold_for_whole_actions():
@@ -61,7 +65,7 @@ UNSUPPORTED = [
     (Discrete(3, start=1), "must start at 0"),
     (MultiDiscrete([[2, 3], [2, 3]]), "is not supported"),
     (MultiDiscrete([2, 3], start=[1, 0]), "is not supported"),
-    (MultiBinary(3), "is not supported: use Box, Discrete or one-dimensional MultiDiscrete"),
+    (MultiBinary([2, 3]), "is not supported: use Box, .* or one-dimensional MultiBinary"),
     (Dict({"a": Discrete(2)}), "is not supported"),
 ]
 
@@ -73,6 +77,7 @@ def test_other_spaces_are_refused(space: gym.Space, reason: str):
 
 
 BOX, DISCRETE, SEVERAL = Box(-2.0, 1.0, (2,)), Discrete(3), MultiDiscrete([3, 2])
+BITS = MultiBinary(2)
 OUTSIDE = [
     (BOX, np.float32([[0, 0], [0, 1.5]]), r"actions row 1 holds 1.5, outside \[-2.0003, 1.0003\]"),
     (BOX, np.float32([[np.nan, 0]]), "row 0 holds nan"),
@@ -86,6 +91,10 @@ OUTSIDE = [
     (DISCRETE, np.array([[1]]), "have shape"),
     (DISCRETE, np.array(1), "have shape"),
     (SEVERAL, np.array([[2, 1], [1, 2]]), r"row 1 holds 2, outside \[0, 1\]"),
+    (BITS, np.array([[0, 1], [0, 2]]), r"row 1 holds 2, outside \{0, 1\}"),
+    (BITS, np.array([[0.5, 1]]), r"row 0 holds 0.5, outside \{0, 1\}"),
+    (BITS, np.array([[np.nan, 1]]), "row 0 holds nan"),
+    (BITS, np.array([["a", "b"]]), "actions are <U1"),
 ]
 
 
@@ -100,7 +109,12 @@ def test_rounding_at_the_bounds_is_forgiven():
     spec.check(np.float32([[np.nextafter(np.float32(1), np.float32(2)), -2.0001]]))
 
 
-@pytest.mark.parametrize("space", [DISCRETE, SEVERAL], ids=str)
+@pytest.mark.parametrize("actions", [np.int8, np.float32, bool])
+def test_bits_come_in_every_dtype(actions: type):
+    ActionSpec.from_space(BITS).check(np.array([[0, 1], [1, 1]], actions))
+
+
+@pytest.mark.parametrize("space", [DISCRETE, SEVERAL, BITS], ids=str)
 def test_choices_that_do_not_exist_have_no_vector(space: gym.Space):
     spec = ActionSpec.from_space(space)
     with pytest.raises(SpaceError, match="actions lie outside"):

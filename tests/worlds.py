@@ -14,10 +14,14 @@ from srvp_world.world import Batch
 ACTIONS = {
     "none": None,
     "box": ActionSpec(kind="box", shape=(2,), low=(-2.0, -1.0), high=(2.0, 1.0)),
+    "wide": ActionSpec(
+        kind="box", shape=(2, 2), low=(0.0, -5.0, -1.0, 1.0), high=(9.0, 5.0, 0.0, 2.0)
+    ),
     "discrete": ActionSpec(kind="discrete", nvec=(3,)),
     "multidiscrete": ActionSpec(kind="multidiscrete", shape=(2,), nvec=(3, 2)),
+    "multibinary": ActionSpec(kind="multibinary", shape=(3,), nvec=(2, 2, 2)),
 }
-KINDS = ("box", "discrete", "multidiscrete")
+KINDS = ("box", "discrete", "multidiscrete", "multibinary")
 CONFIG = ModelConfig(
     frame_size=32,
     filters=2,

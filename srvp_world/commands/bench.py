@@ -1,39 +1,82 @@
 """`srvp-world bench`: how fast this machine trains and dreams."""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from srvp_world.commands.parser import Parser
 from srvp_world.commands.verb import RESULTS, Verb, nothing_kept
+from srvp_world.errors import ConfigError, UnknownNameError, did_you_mean
+
+if TYPE_CHECKING:
+    from srvp_world.checkpoint import World
+
+WHAT = ("speed", "dream")
 
 
 def _configure(parser: Parser, arguments: Sequence[str]) -> None:
+    parser.usage = f"{parser.prog} [WHAT] [options]"
     add = parser.add_argument
+    add(
+        "what",
+        nargs="?",
+        default="speed",
+        metavar="WHAT",
+        help="speed: training and dreams of many sizes; dream: what the env layer costs beside the "
+        "bare model, and how much faster than the real environment it is [%(default)s]",
+    )
     add("--world", default="pendulum", help="world to dream in, a file or a name [%(default)s]")
-    add("--preset", default="control", help="what to train [%(default)s]")
+    add("--preset", help="what to train, for speed [control]")
     add("--device", default="cpu", help="where to compute, such as cuda [%(default)s]")
+    add("--threads", type=int, metavar="N", help="CPU threads of torch [torch's own choice]")
     add("--out", type=Path, metavar="FOLDER", help="where to leave results.json [nowhere]")
 
 
 def _run(args: Namespace, command: str) -> None:
-    from srvp_world.benchmark.speed import PROTOCOL, measure_speed, table
+    import torch
+
     from srvp_world.checkpoint import load
     from srvp_world.results import write_results
 
-    world = load(args.world, args.device)
-    numbers = measure_speed(world, preset_name=args.preset, progress=not args.quiet)
+    if args.what not in WHAT:
+        raise UnknownNameError(f"no benchmark {args.what!r}: {did_you_mean(args.what, WHAT)}")
+    if args.threads is not None and args.threads < 1:
+        raise ConfigError(f"--threads must be at least 1, got {args.threads}")
+    if args.what == "dream" and args.preset is not None:
+        raise ConfigError("--preset is for speed, but dream trains nothing: leave it out")
+    world, before = load(args.world, args.device), torch.get_num_threads()
+    torch.set_num_threads(args.threads or before)
+    try:
+        numbers, protocol = (_dream if args.what == "dream" else _speed)(world, args)
+        if args.out is not None:
+            write_results(
+                args.out / RESULTS,
+                numbers,
+                command=command,
+                protocol={**protocol, "world": world.fingerprint},
+                seed=0,
+                device=args.device,
+            )
+    finally:
+        torch.set_num_threads(before)
+
+
+def _speed(world: "World", args: Namespace) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    from srvp_world.benchmark.speed import PRESET, PROTOCOL, measure_speed, table
+
+    name = args.preset or PRESET
+    numbers = measure_speed(world, preset_name=name, progress=not args.quiet)
     print(table(numbers))
-    if args.out is not None:
-        protocol = {**PROTOCOL, "world": world.fingerprint}
-        write_results(
-            args.out / RESULTS,
-            numbers,
-            command=command,
-            protocol=protocol,
-            seed=0,
-            device=args.device,
-        )
+    return numbers, PROTOCOL
+
+
+def _dream(world: "World", args: Namespace) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    from srvp_world.benchmark.dream import PROTOCOL, dream_table, measure_dream
+
+    numbers = measure_dream(world, progress=not args.quiet)
+    print(dream_table(numbers))
+    return numbers, PROTOCOL
 
 
 BENCH = Verb(
@@ -42,6 +85,8 @@ BENCH = Verb(
         "",
         "--out runs/speed",
         "--preset smmnist",
+        "dream",
+        "dream --threads 1 --out runs/dream",
         "--world runs/pendulum/world.safetensors --device cuda",
     ),
     configure=_configure,

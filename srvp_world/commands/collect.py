@@ -25,15 +25,21 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     amount.add_argument("--steps", type=int, metavar="N", help="real steps, at most")
     amount.add_argument("--episodes", type=int, metavar="N", help="whole episodes")
     add("--policy", default="smooth-random", help="random, smooth-random or a file [%(default)s]")
-    add("--world", help="of a policy file; its pixels are then the default for the next four")
+    explore = "share of the decisions of a policy file that are random instead [0]"
+    add("--explore", type=float, metavar="SHARE", help=explore)
+    add("--world", help="of a policy file; it gives the next six where they are left out")
     add("--size", type=int, help="height and width of a frame: 32, 64 or 128 [64]")
     add("--channels", type=int, help="1 for grey, 3 for colour [1]")
     add("--action-repeat", type=int, metavar="N", help="real steps per decision [1]")
     crop = ("TOP", "LEFT", "HEIGHT", "WIDTH")
     add("--crop", type=int, nargs=4, metavar=crop, help="part of the image to keep [all]")
     add("--env-kwargs", metavar="JSON", help="arguments of gym.make, such as '{\"g\": 9.81}'")
+    vector = "keep the env's own observation, as a vector beside the frames"
+    add("--vector", action="store_true", default=None, help=vector)
     add("--workers", type=int, default=2, help="processes side by side [%(default)s]")
     add("--seed", type=int, default=0, help="of the first episode [%(default)s]")
+    bound = "keep about N decisions: delete the oldest episodes, while `train --live` reads [all]"
+    add("--max-transitions", type=int, metavar="N", help=bound)
 
 
 def _run(args: Namespace, command: str) -> None:
@@ -54,11 +60,13 @@ def _run(args: Namespace, command: str) -> None:
         episodes=args.episodes,
         workers=args.workers,
         seed=args.seed,
+        max_transitions=args.max_transitions,
         progress=not args.quiet,
     )
     names = ("episodes", "real_steps", "mean_return", "std_return", "seconds")
     numbers = {name: getattr(result, name) for name in names}
     protocol = {"pixels": to_json(pixels), "policy": args.policy, "workers": args.workers}
+    protocol |= {} if args.explore is None else {"explore": args.explore}
     write_results(
         out / RESULTS, numbers, command=command, protocol=protocol, seed=args.seed, device="cpu"
     )
@@ -70,7 +78,7 @@ def _run(args: Namespace, command: str) -> None:
 
 def _policy_and_pixels(args: Namespace) -> "tuple[PolicyFactory, PixelConfig]":
     """Find policy and env; a saved policy should see what its world was learnt from."""
-    from srvp_world.agents.policy import LatentPolicy, SavedAgent
+    from srvp_world.agents.policy import LatentAgent, LatentPolicy, SavedAgent
     from srvp_world.checkpoint import load
     from srvp_world.config import PixelConfig
     from srvp_world.envs.policies import policy_factory
@@ -79,12 +87,18 @@ def _policy_and_pixels(args: Namespace) -> "tuple[PolicyFactory, PixelConfig]":
     factory: PolicyFactory
     if policy.suffix != ".safetensors" and not policy.exists():
         factory = policy_factory(args.policy)
+        if args.explore is not None:
+            raise ConfigError(
+                f"--explore is for a policy file, {args.policy} is random: leave it out"
+            )
     elif args.world is None:
         raise ConfigError(f"policy {args.policy} belongs to a world: give it with --world")
     else:
         world = load(args.world)
-        LatentPolicy.load(policy, world)  # so that its mistakes show before anything is recorded
-        factory = SavedAgent(world_file(args.world), policy)
+        LatentAgent(
+            world, LatentPolicy.load(policy, world), explore=args.explore or 0.0
+        )  # so that its mistakes show before anything is recorded
+        factory = SavedAgent(world_file(args.world), policy, explore=args.explore or 0.0)
         if world.pixels is not None and world.pixels.env_id == args.env_id:
             pixels = world.pixels
     given = {
@@ -92,6 +106,7 @@ def _policy_and_pixels(args: Namespace) -> "tuple[PolicyFactory, PixelConfig]":
         "channels": args.channels,
         "action_repeat": args.action_repeat,
         "crop": args.crop and tuple(args.crop),
+        "vector": args.vector,
         "env_kwargs": None if args.env_kwargs is None else _json_object(args.env_kwargs),
     }
     return factory, replace(pixels, **{n: value for n, value in given.items() if value is not None})
@@ -120,7 +135,10 @@ COLLECT = Verb(
     examples=(
         "Pendulum-v1 --out data --steps 20000 --action-repeat 2",
         "CartPole-v1 --out data --episodes 100 --policy random --channels 3",
-        "Pendulum-v1 --out data --episodes 10 --policy agent.safetensors --world world.safetensors",
+        "CartPole-v1 --out data --steps 1000000 --max-transitions 50000",
+        "Pendulum-v1 --out data --episodes 100 --vector",
+        "Pendulum-v1 --out data --episodes 10 --policy agent.safetensors --world world.safetensors "
+        "--explore 0.3",
     ),
     configure=_configure,
     run=_run,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srvp_world.commands.data_experience import EXPERIENCE
 from srvp_world.commands.parser import Parser
 from srvp_world.commands.verb import RESULTS, Verb, group, nothing_kept
 from srvp_world.errors import ConfigError, DataError
@@ -206,6 +207,6 @@ FETCH = Verb(
 )
 
 DATA = group(
-    "Make data sets of videos, look at data sets, fetch digits.",
-    {"import": IMPORT, "check": CHECK, "fetch": FETCH},
+    "Make data sets of videos and of experience, look at data sets, fetch digits.",
+    {"import": IMPORT, "experience": EXPERIENCE, "check": CHECK, "fetch": FETCH},
 )

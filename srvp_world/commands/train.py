@@ -45,6 +45,8 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add("--digits", metavar="FOLDER", help=f"{digits} [{SHIPPED}, but for the paper's presets]")
     add("--init", metavar="WORLD", help="begin with the weights of a world [random ones]")
     add("--resume", action="store_true", help="go on from the run's last checkpoint")
+    live = "see episodes that are recorded meanwhile, and do without those deleted; such a run "
+    add("--live", action="store_true", help=live + "cannot be repeated batch by batch")
     add("--device", default="cpu", help="where to train, such as cuda [%(default)s]")
     add_config_flags(parser, f"training ({name})", chosen.train)
     follows_data = ("frame_size", "channels", "vector_dim", "reward", "continuation")
@@ -102,6 +104,7 @@ def _finish(
             **to_json(plan),
             "folder": args.data,
             "resumed": args.resume,
+            "live": args.live,
             "processes": processes.shard.ranks,
         },
         seed=plan.train.seed,
@@ -135,6 +138,8 @@ def _open(args: Namespace, processes: "Processes") -> _Source:
     from srvp_world.data.moving_mnist import FRAME, STOCHASTIC
     from srvp_world.envs.learn import fit_to_data, learn_moving_mnist, learn_world
 
+    if args.data in MADE and args.live:
+        raise ConfigError(f"--live is for a folder of episodes, not for {args.data}: leave it out")
     if args.data in MADE:
         digits = _digits(args)
         return _Source(
@@ -147,7 +152,7 @@ def _open(args: Namespace, processes: "Processes") -> _Source:
             f"--digits is for {' and '.join(MADE)}, not for {args.data}: leave it out"
         )
     folder, apart = _folder(Path(args.data)), Path(args.data) / "validation"
-    data = Dataset.open(folder)
+    data = Dataset.open(folder, live=args.live)
     held_out = Dataset.open(apart) if folder.parent == apart.parent and apart.is_dir() else None
     for part in filter(None, (data, held_out)):  # before there is a run folder
         check_alike(part.info, data.info, part.folder)
@@ -155,7 +160,10 @@ def _open(args: Namespace, processes: "Processes") -> _Source:
     return _Source(
         learn=partial(learn_world, data, held_out=held_out),
         follow=partial(fit_to_data, data=data),
-        about={"episodes": len(data.episodes), "transitions": data.transitions},
+        # What a live folder holds is not what a run is made of: it may resume with other episodes.
+        about={}
+        if args.live
+        else {"episodes": len(data.episodes), "transitions": data.transitions},
     )
 
 
@@ -255,6 +263,7 @@ TRAIN = Verb(
         "data --out runs/pendulum",
         "data --out runs/long --iterations 10000 --filters 16 --observation-std 0.2",
         "data --out runs/pendulum --resume",
+        "data --out runs/pendulum --live",
         "smmnist --out runs/smmnist --iterations 20000 --decay 10000",
         "smmnist --preset smmnist --digits mnist --out runs/paper --device cuda",
     ),

@@ -38,7 +38,7 @@ def group(summary: str, verbs: Mapping[str, Verb]) -> Verb:
         name = arguments[0] if arguments else "--help"
         if name in ("-h", "--help"):
             parser.add_argument("verb", metavar="VERB", choices=verbs, help="one of those below")
-            listed = "\n".join(f"  {name:<10}{verb.summary}" for name, verb in verbs.items())
+            listed = "\n".join(f"  {name:<12}{verb.summary}" for name, verb in verbs.items())
             parser.epilog = f"verbs:\n{listed}\n\n{parser.epilog}"
             return
         if name.startswith("-"):

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode, read_array, read_header
 from srvp_world.data.info import DatasetInfo
-from srvp_world.errors import DataError
+from srvp_world.errors import DataError, MissingFileError
 
 
 def check_values(dataset: Dataset, *, progress: bool = True) -> None:
@@ -22,7 +22,11 @@ def check_values(dataset: Dataset, *, progress: bool = True) -> None:
     """
     bar = tqdm(dataset.records, desc="checking values", unit="file", delay=2, disable=not progress)
     for i, _ in enumerate(bar):
-        check_file(dataset.path(i), dataset.info)
+        try:
+            check_file(dataset.path(i), dataset.info)
+        except MissingFileError:
+            if not dataset.live:
+                raise
 
 
 def check_file(path: Path, info: DatasetInfo) -> Episode:

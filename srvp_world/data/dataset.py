@@ -1,6 +1,6 @@
 """A folder of episodes: `dataset.json`, the episode files, and an index that can be rebuilt."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from srvp_world.data.index import Record, scan
 from srvp_world.data.info import DatasetInfo, read_info, way_out
 from srvp_world.data.info import create_dataset as create_dataset
 from srvp_world.data.writer import EpisodeWriter as EpisodeWriter
-from srvp_world.errors import DataError
+from srvp_world.errors import DataError, MissingFileError
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,16 @@ class Dataset:
         folder: Where the files are.
         info: What all episodes have in common.
         records: One for each file, ordered by episode and part.
+        live: Whether others record while this is read: files that vanish are passed over then.
     """
 
     folder: Path
     info: DatasetInfo
     records: tuple[Record, ...]
+    live: bool = False
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Dataset":
+    def open(cls, folder: str | Path, *, live: bool = False) -> "Dataset":
         """Open a folder of episodes.
 
         Raises:
@@ -41,7 +43,7 @@ class Dataset:
         records = scan(folder, info)
         if not records:
             raise DataError(f"{folder} holds no episodes yet: {way_out(folder)}")
-        return cls(folder, info, records)
+        return cls(folder, info, records, live)
 
     def __len__(self) -> int:
         """Number of files."""
@@ -114,11 +116,41 @@ class Dataset:
         """
         return _moments(self._arrays("vector"))
 
-    def _arrays(self, name: str) -> Iterable[np.ndarray]:
+    def beginnings(self, count: int, seed: int, length: int | None = None) -> list[Episode]:
+        """Read the first frames of episodes that are chosen at random.
+
+        Args:
+            count: Episodes at most.
+            seed: Of the choice.
+            length: Frames of each; None means all of its first part.
+
+        Raises:
+            DataError: Where no episode has its beginning here, or a file is broken.
+        """
+        wholes = [i for i, record in enumerate(self.records) if record.part == 0]
+        chosen: list[Episode] = []
+        for i in np.random.default_rng(seed).permutation(wholes):
+            if len(chosen) == count:
+                break
+            try:
+                chosen.append(self.read(int(i), 0, length))
+            except MissingFileError:
+                if not self.live:
+                    raise
+        if not chosen:
+            raise DataError(f"{self.folder} holds no beginning of an episode: record one")
+        return chosen
+
+    def _arrays(self, name: str) -> Iterator[np.ndarray]:
         """Read one array of each file, one after the other."""
         if not (self.info.rewards if name == "rewards" else self.info.vector_dim):
             raise DataError(f"{self.folder} holds no {name}: record experience with them")
-        return (read_array(self.path(i), name) for i in range(len(self)))
+        for i in range(len(self)):
+            try:
+                yield read_array(self.path(i), name)
+            except MissingFileError:
+                if not self.live:
+                    raise
 
 
 def _moments(blocks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from srvp_world.data.files import write_atomically
 from srvp_world.data.info import DatasetInfo as DatasetInfo
 from srvp_world.data.info import Layout, check_layout
-from srvp_world.errors import DataError, OutputError, SpaceError
+from srvp_world.errors import DataError, MissingFileError, OutputError, SpaceError
 
 FORMAT = "srvp-world episode"
 VERSION = 1
@@ -224,7 +224,9 @@ def _open(path: Path) -> Any:
     try:
         return safe_open(path, framework="numpy")
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist: check the path, or record it again") from None
+        raise MissingFileError(
+            f"{path} does not exist: check the path, or record it again"
+        ) from None
     except (OSError, SafetensorError) as error:
         raise DataError(
             f"{path} is truncated or no episode file ({error}): delete it and record it again"

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from srvp_world.data.episodes import SUFFIX, Ending, read_header
 from srvp_world.data.files import write_atomically
 from srvp_world.data.info import DatasetInfo
-from srvp_world.errors import OutputError
+from srvp_world.errors import MissingFileError, OutputError
 
 INDEX = "index.jsonl"
 
@@ -71,10 +71,12 @@ def episode_files(folder: Path) -> list[Path]:
 def scan(folder: Path, info: DatasetInfo) -> tuple[Record, ...]:
     """List all episode files, from the index where it is right and from their headers elsewhere.
 
+    Files that vanish meanwhile, as those of a bounded data set do, are left out.
+
     Raises:
         DataError: For a file that is not in the index and is broken or does not fit `info`.
     """
-    sizes = {path.name: path.stat().st_size for path in episode_files(folder)}
+    sizes = {path.name: size for path in episode_files(folder) if (size := _size(path)) is not None}
     indexed = read_index(folder)
     known = {
         name: record
@@ -83,7 +85,8 @@ def scan(folder: Path, info: DatasetInfo) -> tuple[Record, ...]:
     }
     missing = sorted(sizes.keys() - known.keys())
     for name in tqdm(missing, desc="reading headers", unit="file", delay=2, leave=False):
-        known[name] = record_of(folder / name, info)
+        with contextlib.suppress(MissingFileError, FileNotFoundError):
+            known[name] = record_of(folder / name, info)
     records = sorted(known.values(), key=lambda record: (record.episode, record.part))
     if missing or len(known) != len(indexed):
         lines = "".join(json.dumps(asdict(record)) + "\n" for record in records)
@@ -117,6 +120,14 @@ def read_index(folder: Path) -> dict[str, Record]:
         return {}
     records = (_parse(line) for line in lines)
     return {record.name: record for record in records if record is not None}
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of a file; None for one that has vanished."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _parse(line: str) -> Record | None:

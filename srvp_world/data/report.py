@@ -10,7 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from srvp_world.data.check import check_file
-from srvp_world.data.episodes import SUFFIX, read_slice
+from srvp_world.data.episodes import SUFFIX, read_header, read_slice
+from srvp_world.data.foreign import BEGINS
 from srvp_world.data.importing import SPLITS
 from srvp_world.data.index import INDEX, Record, episode_files, read_index, record_of
 from srvp_world.data.info import DESCRIPTION, DatasetInfo, read_info, way_out
@@ -170,7 +171,10 @@ def _judge_records(
     for record in records:
         parts.setdefault(record.episode, []).append(record.part)
     for episode, numbers in parts.items():
-        missing = set(range(max(numbers) + 1)) - set(numbers)
+        first = min(numbers)  # later than 0 where nobody recorded the beginning
+        if first and not _begins_later(folder, episode, first):
+            first = 0
+        missing = set(range(first, max(numbers) + 1)) - set(numbers)
         if missing:
             result.wrong.append(
                 f"{folder / episode} misses part {min(missing)}: restore it or delete the others"
@@ -183,6 +187,12 @@ def _judge_records(
             f"windows must not be longer than the shortest, {min(lengths)} frames: use short "
             "windows, or import again with --min-frames"
         )
+
+
+def _begins_later(folder: Path, episode: str, part: int) -> bool:
+    """Whether this part is the first that there ever was of an imported episode."""
+    header = read_header(folder / f"{episode}-part{part:03d}{SUFFIX}")
+    return header.provenance.get(BEGINS) == part
 
 
 def _judge_values(name: str, extremes: np.ndarray, result: Report) -> None:

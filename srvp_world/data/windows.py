@@ -102,6 +102,10 @@ class WindowSampler:
         ]
         return to_batch(episodes, length=self._window, episode_start=begins)
 
+    def refresh(self) -> Dataset:
+        """Give the data set, which stays what it was."""
+        return self.dataset
+
 
 def to_batch(
     episodes: Sequence[Episode],

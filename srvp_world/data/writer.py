@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from srvp_world.data.episodes import SUFFIX, Ending, Episode, Provenance, write_episode
 from srvp_world.data.index import append_record, record_of
 from srvp_world.data.info import DatasetInfo, create_dataset
+from srvp_world.data.ring import check_bound, trim
 from srvp_world.errors import DataError
 
 
@@ -30,6 +31,7 @@ class EpisodeWriter:
         stem: str,
         part_length: int = 1000,
         provenance: Provenance | None = None,
+        max_transitions: int | None = None,
     ) -> None:
         """Create the data set where there is none.
 
@@ -39,13 +41,17 @@ class EpisodeWriter:
             stem: Beginning of the names of this writer's files.
             part_length: Transitions of the longest file.
             provenance: Kept with every episode.
+            max_transitions: Bound of the data set: the oldest episodes, whoever wrote them, are
+                deleted where it is exceeded by a hundredth. None keeps all.
 
         Raises:
+            ConfigError: For a bound that keeps nothing.
             DataError: Where the folder holds another data set, or the stem is no file name.
             OutputError: Where the folder cannot be written.
         """
         if not re.fullmatch(r"\w[\w.-]*", stem):
             raise DataError(f"stem {stem!r} is no file name: use letters, digits, '.', '-' and '_'")
+        check_bound(max_transitions)
         create_dataset(folder, info)
         self.folder = Path(folder)
         self.info = info
@@ -53,6 +59,8 @@ class EpisodeWriter:
         self._counter = _next_counter(self.folder, stem)
         self._part_length = part_length
         self._provenance = dict(provenance or {})
+        self._max_transitions = max_transitions
+        self._untrimmed = 0  # transitions written since the data set was last trimmed
         self._running = False
 
     def start(self, frame: np.ndarray, vector: np.ndarray | None = None) -> None:
@@ -126,6 +134,10 @@ class EpisodeWriter:
         path = write_episode(self.folder, episode, stem=f"{self._stem}-{self._counter:06d}")
         append_record(self.folder, record_of(path, self.info))
         self._paths.append(path)
+        self._untrimmed += self._length
+        if self._max_transitions and self._untrimmed > self._max_transitions // 100:
+            trim(self.folder, self.info, self._max_transitions)
+            self._untrimmed = 0
         kept = {"frames": 1, "vector": 1, "actions": 0, "rewards": 0}  # the frame that parts share
         self._blocks = {
             name: [array[len(array) - kept[name] :].copy()] for name, array in arrays.items()

@@ -1,6 +1,7 @@
 """Building blocks that all networks share, and their initialisation."""
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import linear
 
 
 def conv_block(
@@ -14,13 +15,26 @@ def conv_block(
     return nn.Sequential(*layers)
 
 
-def mlp(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Sequential:
-    """Stack `layers` linear layers with ReLUs between them and none after the last."""
-    sizes = [inputs] + [hidden] * (layers - 1) + [outputs]
-    modules: list[nn.Module] = []
-    for size, following in zip(sizes[:-1], sizes[1:], strict=True):
-        modules += [nn.Linear(size, following), nn.ReLU()]
-    return nn.Sequential(*modules[:-1])
+class MLP(nn.Sequential):
+    """Linear layers with ReLUs between them and none after the last.
+
+    Called layer by layer, on one row half of the time would go into calling modules.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, layers: int):
+        """Stack `layers` linear layers."""
+        sizes = [inputs] + [hidden] * (layers - 1) + [outputs]
+        modules: list[nn.Module] = []
+        for size, following in zip(sizes[:-1], sizes[1:], strict=True):
+            modules += [nn.Linear(size, following), nn.ReLU()]
+        super().__init__(*modules[:-1])
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Map (..., inputs) to (..., outputs)."""
+        *hidden, last = [layer for layer in self if isinstance(layer, nn.Linear)]
+        for layer in hidden:
+            value = linear(value, layer.weight, layer.bias).relu_()
+        return linear(value, last.weight, last.bias)
 
 
 def initialise_frames(module: nn.Module) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from srvp_world.config import ModelConfig
-from srvp_world.model.blocks import initialise_dynamics, mlp
+from srvp_world.model.blocks import MLP, initialise_dynamics
 from srvp_world.model.gaussian import Gaussian
 
 
@@ -40,7 +40,7 @@ class Prior(nn.Module):
         super().__init__()
         inputs = config.state_dim + context_dim(config)
         outputs = 2 * config.innovation_dim
-        self.network = mlp(inputs, config.dynamics_hidden, outputs, config.dynamics_layers)
+        self.network = MLP(inputs, config.dynamics_hidden, outputs, config.dynamics_layers)
 
     def forward(self, y: Tensor, context: Context) -> Gaussian:
         """Give the distribution of z after states y (..., state_dim)."""
@@ -54,7 +54,7 @@ class ResidualDynamics(nn.Module):
         """Build f."""
         super().__init__()
         inputs = config.state_dim + config.innovation_dim + context_dim(config)
-        self.network = mlp(inputs, config.dynamics_hidden, config.state_dim, config.dynamics_layers)
+        self.network = MLP(inputs, config.dynamics_hidden, config.state_dim, config.dynamics_layers)
         initialise_dynamics(self.network, config.dynamics_gain)
 
     def forward(

@@ -5,7 +5,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from srvp_world.config import ModelConfig
-from srvp_world.model.blocks import mlp
+from srvp_world.model.blocks import MLP
 from srvp_world.model.gaussian import Gaussian
 
 Memory = tuple[Tensor, Tensor]  # hidden and cell state of the filter, each (b, inference_hidden)
@@ -18,7 +18,7 @@ class FirstState(nn.Module):
         """Build the network."""
         super().__init__()
         inputs = config.code_dim * config.content_frames
-        self.network = mlp(
+        self.network = MLP(
             inputs, config.inference_hidden, 2 * config.state_dim, config.inference_layers
         )
 

@@ -61,6 +61,9 @@ def _head_terms(
         logits = model.continuation_head(y[:, 1:], context.content)
         likelihood = binary_cross_entropy_with_logits(logits, batch.continues, reduction="none")
         terms["continuation"] = _mean_over_batch(likelihood, arrived)
+    if model.ensemble is not None:
+        errors = model.ensemble.errors(y, context)
+        terms["ensemble"] = _mean_over_batch(errors, arrived)
     if model.vector_nets is not None and batch.vector is not None:
         w = repeat(inference.content.w, "b d -> b t d", t=y.shape[1])
         vector = model.vector_nets.decoder(torch.cat([w, y], dim=-1))

@@ -9,7 +9,7 @@ from srvp_world.errors import ConfigError, DataError, SpaceError
 from srvp_world.model.decoder import Decoder
 from srvp_world.model.dynamics import Context, Prior, ResidualDynamics
 from srvp_world.model.encoder import Encoder
-from srvp_world.model.heads import ContinuationHead, RewardHead, VectorNets
+from srvp_world.model.heads import ContinuationHead, Ensemble, RewardHead, VectorNets
 from srvp_world.model.inference import ContentNet, Filter, FirstState
 from srvp_world.model.normaliser import Normaliser
 from srvp_world.model.state import ContentBank, SRVPState
@@ -39,6 +39,7 @@ class Networks(nn.Module):
             self.reward_head = RewardHead(config) if config.reward else None
             self.continuation_head = ContinuationHead(config) if config.continuation else None
             self.vector_nets = VectorNets(config) if config.vector_dim else None
+            self.ensemble = Ensemble(config) if config.ensemble else None
         self.reward_normaliser = Normaliser(1)
         self.feature_normaliser = Normaliser(self.feature_dim)
         self.vector_normaliser = Normaliser(config.vector_dim)
@@ -85,6 +86,16 @@ class Networks(nn.Module):
         """Whether steps predict ends."""
         return self.config.continuation
 
+    @property
+    def vector_dim(self) -> int:
+        """Size of the vector beside the frames; 0 for none."""
+        return self.config.vector_dim
+
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether `uncertainty` can tell."""
+        return self.ensemble is not None
+
     def decode(self, state: SRVPState) -> Tensor:
         """Show the state as frames (b, c, h, w) in [0, 1]."""
         frames: Tensor = self.decoder(torch.cat([state.w, state.y], dim=-1), state.skips)
@@ -107,6 +118,23 @@ class Networks(nn.Module):
             raise ConfigError("this world has no vector beside its frames: vector_dim is 0")
         vector = self.vector_nets.decoder(torch.cat([state.w, state.y], dim=-1))
         return self.vector_normaliser.restore(vector)
+
+    def uncertainty(self, state: SRVPState, action: Tensor | None = None) -> Tensor:
+        """Say how uncertain the next step is: (b,), on average 1 on the training data.
+
+        It is the disagreement of heads that guess the next state, each on its own: they learnt the
+        same where there was data, and differ where there was none.
+
+        Raises:
+            ConfigError: If the world has no such heads.
+            SpaceError: If actions are missing, not wanted or of another shape.
+        """
+        if self.ensemble is None:
+            raise ConfigError(
+                "this world cannot tell how uncertain it is: train one with `--ensemble 5`"
+            )
+        context = self._context_of(state, action)
+        return self.ensemble.disagreement(state.y, context)
 
     def features(self, state: SRVPState) -> Tensor:
         """What a policy sees: (b, feature_dim), normalised by the statistics of the world."""
@@ -132,13 +160,13 @@ class Networks(nn.Module):
             SpaceError: If actions are missing, not wanted or of another shape.
             ConfigError: If substeps are fewer than one.
         """
-        context = self._context(self._encode_actions(action, (state.batch_size,)), state.w)
+        context = self._context_of(state, action)
         with torch.autocast(state.y.device.type, enabled=False):  # as in training
             prior = self.prior(state.y, context)
             if noise is None:
                 shape, device = prior.mean.shape, prior.mean.device
                 noise = torch.randn(shape, generator=generator, device=device)
-            z = prior.mean + temperature * prior.std * noise
+            z = torch.addcmul(prior.mean, prior.std, noise, value=temperature)
             substates, _ = self.dynamics(state.y, z, context, self._substeps(substeps))
         return substates, context
 
@@ -191,6 +219,11 @@ class Networks(nn.Module):
 
     def _context(self, action: Tensor | None, content: Tensor) -> Context:
         return Context(action, content if self.config.content_in_dynamics else None)
+
+    def _context_of(self, state: SRVPState, action: Tensor | None) -> Context:
+        """Join an action and the state's content, which is gathered only where it is used."""
+        encoded = self._encode_actions(action, (state.batch_size,))
+        return Context(encoded, state.w if self.config.content_in_dynamics else None)
 
     def _substeps(self, substeps: int | None) -> int:
         if substeps is None:

@@ -133,9 +133,19 @@ class SRVPState:
             memory = torch.cat([h for h, _ in memories]), torch.cat([c for _, c in memories])
         return cls(torch.cat([state.y for state in states]), bank, slot, memory)
 
+    def compact(self) -> Self:
+        """Drop content that no row refers to, so that states that are joined again do not grow."""
+        used, slot = torch.unique(self.slot, return_inverse=True)
+        bank = ContentBank(self.bank.w[used], tuple(maps[used] for maps in self.bank.skips))
+        return replace(self, bank=bank, slot=slot)
+
+    def forget(self) -> Self:
+        """Drop the filter's memory, which only `observe` needs."""
+        return replace(self, memory=None)
+
     def imagined(self, y: Tensor) -> Self:
         """Follow the state by an imagined one: same content, no memory to observe with."""
-        return replace(self, y=y, memory=None)
+        return type(self)(y, self.bank, self.slot)
 
     def _map(self, move: Callable[[Tensor], Tensor]) -> Self:
         memory = self.memory and (move(self.memory[0]), move(self.memory[1]))

@@ -47,6 +47,9 @@ def test_draws_follow_the_distribution_and_the_generator(kind):
         wanted = policy.network(seen[:1]).softmax(-1)[0]
         shares = torch.bincount(one, minlength=3) / 4000
         torch.testing.assert_close(shares, wanted, atol=0.04, rtol=0)
+    if kind == "multibinary":
+        wanted = policy.network(seen[:1]).sigmoid()[0]
+        torch.testing.assert_close(one.float().mean(0), wanted, atol=0.04, rtol=0)
 
 
 def test_another_world_is_refused(tmp_path):
@@ -125,3 +128,27 @@ def test_an_sb3_model_on_frames_acts_in_process():
     agent.reset(0)
     frame = world.starts.frames[0, 0].numpy()
     assert agent.act(frame) == model.predict(frame, deterministic=True)[0]
+
+
+def test_an_agent_explores_by_a_share_and_watches_what_it_really_did():
+    world = tiny_world("box")
+    policy = LatentPolicy.from_sb3(sb3_model(world), world)
+    frames = world.starts.frames[0].numpy()
+
+    def play(explore: float, steps: int = 60) -> tuple[list[np.ndarray], int]:
+        agent, watcher = LatentAgent(world, policy, explore=explore), Watcher(world)
+        agent.reset(3)
+        seen, actions, own = watcher.begin(frames[0]), [], 0
+        for t in range(steps):
+            actions.append(agent.act(frames[t % 5]))
+            chosen = policy.choose(torch.from_numpy(seen)[None])[0].numpy()
+            own += np.array_equal(actions[-1], chosen)
+            seen = watcher.follow(frames[(t + 1) % 5], actions[-1])
+        return actions, own
+
+    assert play(0.0)[1] == 60
+    assert play(1.0)[1] == 0
+    assert 20 < play(0.5)[1] < 40
+    np.testing.assert_array_equal(play(0.5)[0], play(0.5)[0])
+    with pytest.raises(ConfigError, match=r"explore must be in \[0, 1\], got 1.5"):
+        LatentAgent(world, policy, explore=1.5)

@@ -79,7 +79,7 @@ def test_the_command_gives_exit_codes_and_no_traceback_for_users_mistakes(tmp_pa
 
 
 def test_bugs_keep_their_traceback(shop, monkeypatch, tmp_path):
-    def broken(folder):
+    def broken(folder, live):
         raise ZeroDivisionError
 
     monkeypatch.setattr(Dataset, "open", broken)

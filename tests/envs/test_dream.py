@@ -9,8 +9,8 @@ from torch import Tensor
 from worlds import KINDS, tiny_model, tiny_world
 
 from srvp_world.checkpoint import World
+from srvp_world.envs.actions import NOISE_BOUND
 from srvp_world.envs.dream import DreamVectorEnv
-from srvp_world.envs.options import NOISE_BOUND
 from srvp_world.envs.starts import start_pool, watch_clips
 
 SEEDS = [5, 3, 11, 8]
@@ -240,11 +240,11 @@ def test_observations_rewards_and_ends_are_of_gymnasiums_types(world: World, obs
         assert not any(np.shares_memory(one, other) for other in seen[:i])
 
 
-def test_tensors_never_visit_the_host(world: World, monkeypatch: pytest.MonkeyPatch):
-    dream = DreamVectorEnv(
-        3, world, obs="latent", output="torch", horizon=3, end="sample", stagger=True
-    )
+@pytest.mark.parametrize("obs", ["latent", "pixels"])
+def test_tensors_never_visit_the_host(world: World, obs: str, monkeypatch: pytest.MonkeyPatch):
+    dream = DreamVectorEnv(3, world, obs=obs, output="torch", horizon=3, end="sample", stagger=True)
     dream.reset(seed=0)
+    dream._blind = True  # as on a GPU
     actions = torch.tensor(np.stack([actions_of(dream, row, 1)[0] for row in range(3)]))
 
     def forbidden(*_: object, **__: object) -> None:
@@ -285,3 +285,23 @@ def test_render_shows_what_is_dreamt(channels: int):
         assert (frame.shape, frame.dtype) == ((32, 32, 3), np.uint8)
         np.testing.assert_array_equal(frame, np.broadcast_to(seen, (32, 32, 3)))
     assert DreamVectorEnv(2, world).render() is None
+
+
+@pytest.mark.parametrize("start", ["data", "prior"])
+@pytest.mark.parametrize("obs", ["latent", "pixels"])
+def test_on_a_gpu_dreams_begin_anew_unseen_just_as_where_the_host_looks(obs: str, start: str):
+    world = tiny_world("box")
+    looking, blind = (
+        DreamVectorEnv(4, world, obs=obs, start=start, output="torch", horizon=3, stagger=True)
+        for _ in range(2)
+    )
+    blind._blind = True
+    dreams = looking, blind
+    assert torch.equal(*(dream.reset(seed=1)[0] for dream in dreams))
+    for actions in np.zeros((8, 4, 2), np.float32):
+        one, two = (dream.step(torch.tensor(actions)) for dream in dreams)
+        for x, y in zip(one[:4], two[:4], strict=True):
+            assert torch.equal(x, y)
+        ended = one[4]["_final_obs"]
+        assert torch.equal(ended, two[4]["_final_obs"])
+        assert torch.equal(one[4]["final_obs"][ended], two[4]["final_obs"][ended])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from worlds import CONFIG, random_actions, random_frames, tiny_model, tiny_world
+from worlds import CONFIG, KINDS, random_actions, random_frames, tiny_model, tiny_world
 
 from srvp_world.checkpoint import World, load
 from srvp_world.config import PixelConfig
@@ -77,7 +77,7 @@ def test_the_action_matters(world: World):
     assert not np.allclose(*seen)
 
 
-@pytest.mark.parametrize("kind", ["box", "discrete", "multidiscrete"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_watching_follows_actions_of_every_kind(kind: str):
     world = tiny_world(kind)
     frames = (random_frames(1, 4, world.model)[0].movedim(1, -1) * 255).byte().numpy()
@@ -153,7 +153,7 @@ def test_environments_that_do_not_fit_are_refused(world: World):
         LatentObservation(gym.make("CartPole-v1"), world)
     with pytest.raises(ConfigError, match="learnt from video: it has no real environment"):
         make_real_env(tiny_world("box"))
-    with pytest.raises(ConfigError, match="obs='latents' is unknown: use 'latent' or 'pixels'"):
+    with pytest.raises(ConfigError, match="obs='latents' is unknown: did you mean 'latent'"):
         make_real_env(world, "latents")
 
 

@@ -2,20 +2,20 @@
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
 from srvp_world.envs.noise import RowNoise, _to_unit
 
 
-def noise(*seeds: int) -> RowNoise:
-    return RowNoise(torch.tensor(seeds))
+def noise(*seeds: int, normals: int = 4) -> RowNoise:
+    return RowNoise(torch.tensor(seeds), normals, uniforms=1)
 
 
-def draw(rows: RowNoise, times: int = 3) -> Tensor:
-    """Draw a bit of everything, (rows, numbers)."""
-    parts = [part for _ in range(times) for part in (rows.normal(4), rows.uniform()[:, None])]
-    return torch.cat(parts, dim=1)
+def draw(rows: RowNoise, times: int = 20) -> Tensor:
+    """Draw for some steps, more than are made at once, (rows, numbers)."""
+    return torch.cat([torch.cat(rows.step(), dim=1) for _ in range(times)], dim=1)
 
 
 def test_a_row_does_not_know_its_place_or_its_neighbours():
@@ -24,30 +24,34 @@ def test_a_row_does_not_know_its_place_or_its_neighbours():
     assert torch.equal(draw(noise(7, 9))[0], alone[0])
 
 
-def test_reseeding_a_row_leaves_the_others():
+@pytest.mark.parametrize("steps", [0, 1, 5, 16, 20])
+def test_reseeding_a_row_leaves_the_others(steps: int):
     rows, untouched = noise(1, 2, 3), noise(1, 2, 3)
-    draw(rows), draw(untouched)
+    _ = [(rows.step(), untouched.step()) for _ in range(steps)]
     rows.reseed(torch.tensor([False, True, False]), torch.tensor([8, 8, 8]))
     after, expected = draw(rows), draw(untouched)
     assert torch.equal(after[[0, 2]], expected[[0, 2]])
     assert torch.equal(after[1], draw(noise(8))[0])
 
 
-def test_streams_outside_the_mask_stand_still():
-    rows = noise(1, 2)
+def test_resets_move_their_own_streams_and_no_steps():
+    rows, untouched = noise(1, 2), noise(1, 2)
     mask = torch.tensor([True, False])
-    first = rows.uniform(mask)
-    rows.normal(3, mask)
-    second = rows.uniform()
-    assert second[1] == first[1]
-    untouched = noise(1, 2)
-    untouched.uniform(), untouched.normal(3)
-    assert untouched.uniform()[0] == second[0]
+    first, second = rows.reset(mask)[0], rows.reset(mask)[0]
+    assert not torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert torch.equal(draw(rows), draw(untouched))
+    assert not torch.isin(first, draw(noise(1, 2))).any()
+
+
+def test_what_else_is_drawn_does_not_change_the_normal_numbers():
+    few, many = noise(5, normals=2), noise(5, normals=6)
+    assert torch.equal(few.step()[0], many.step()[0][:, :2])
 
 
 def test_no_number_comes_twice():
-    rows = RowNoise(torch.arange(50))
-    numbers = torch.cat([rows.normal(20) for _ in range(20)], dim=1).double()
+    rows = RowNoise(torch.arange(50), 20, 1)
+    numbers = torch.cat([rows.step()[0] for _ in range(20)], dim=1).double()
     assert len(numbers.unique()) > 0.99 * numbers.numel()
     correlation = torch.corrcoef(numbers).fill_diagonal_(0).abs().max()
     assert correlation < 0.25
@@ -56,13 +60,14 @@ def test_no_number_comes_twice():
 
 
 def test_moments():
-    rows = RowNoise(torch.arange(1000))
-    normal = torch.cat([rows.normal(10) for _ in range(10)]).flatten()
+    rows = RowNoise(torch.arange(1000), 10, 1)
+    draws = [rows.step() for _ in range(100)]
+    normal = torch.cat([draw[0] for draw in draws[:10]]).flatten()
     assert abs(normal.mean()) < 0.01
     assert abs(normal.std() - 1) < 0.01
     assert abs(normal.pow(3).mean()) < 0.03
     assert abs(normal.pow(4).mean() - 3) < 0.1
-    uniform = torch.cat([rows.uniform() for _ in range(100)])
+    uniform = torch.cat([draw[1][:, 0] for draw in draws])
     assert abs(uniform.mean() - 0.5) < 0.005
     assert abs(uniform.var() - 1 / 12) < 0.002
     assert (torch.histc(uniform, 10, 0, 1) / 10_000 - 1).abs().max() < 0.05
@@ -80,7 +85,7 @@ def test_numbers_lie_strictly_inside_their_range():
 
 def test_extreme_seeds_are_seeds():
     seeds = torch.tensor([0, 1, 2**63 - 1, 2**31])
-    numbers = RowNoise(seeds).normal(100)
+    numbers = RowNoise(seeds, 100, 1).step()[0]
     assert numbers.isfinite().all()
     assert (numbers.std(1) > 0.7).all()
     assert torch.corrcoef(numbers).fill_diagonal_(0).abs().max() < 0.4

@@ -3,7 +3,7 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from srvp_world.envs.policies import RandomPolicy, SmoothRandomPolicy, policy_factory
 from srvp_world.errors import UnknownNameError
@@ -11,7 +11,12 @@ from srvp_world.spaces import ActionSpec
 
 FRAME = np.zeros((32, 32, 1), np.uint8)
 BOX = Box(np.float32([[-2], [0]]), np.float32([[2], [10]]))
-SPACES = [BOX, Discrete(3), MultiDiscrete([2, 5])]
+SPACES = {
+    "box": BOX,
+    "discrete": Discrete(3),
+    "multidiscrete": MultiDiscrete([2, 5]),
+    "multibinary": MultiBinary(6),
+}
 POLICIES = [RandomPolicy, SmoothRandomPolicy]
 
 
@@ -21,7 +26,7 @@ def play(make_policy, space, seed=0, count=1):
     return [policy.act(FRAME) for _ in range(count)]
 
 
-@pytest.mark.parametrize("space", SPACES, ids=["box", "discrete", "multidiscrete"])
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 @pytest.mark.parametrize("make_policy", POLICIES)
 def test_actions_belong_to_the_space_and_follow_from_the_seed(make_policy, space):
     actions = play(make_policy, space, seed=1, count=200)
@@ -31,7 +36,7 @@ def test_actions_belong_to_the_space_and_follow_from_the_seed(make_policy, space
     assert not np.array_equal(actions, play(make_policy, space, seed=2, count=200))
 
 
-@pytest.mark.parametrize("space", SPACES, ids=["box", "discrete", "multidiscrete"])
+@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 @pytest.mark.parametrize("make_policy", POLICIES)
 def test_a_reset_forgets_the_episode_before(make_policy, space):
     policy = make_policy(ActionSpec.from_space(space))
@@ -67,10 +72,11 @@ def test_smooth_noise_is_stationary_from_the_first_action():
 
 
 def test_smooth_choices_keep_the_last_one_with_the_stated_probability():
-    choices = np.stack(play(SmoothRandomPolicy, MultiDiscrete([2, 5]), count=20000))
-    kept = (choices[1:] == choices[:-1]).mean(axis=0)
-    np.testing.assert_allclose(kept, [0.8 + 0.2 / 2, 0.8 + 0.2 / 5], atol=0.01)
-    assert all(len(np.unique(column)) == n for column, n in zip(choices.T, [2, 5], strict=True))
+    for space, numbers in ((MultiDiscrete([2, 5]), [2, 5]), (MultiBinary(3), [2, 2, 2])):
+        choices = np.stack(play(SmoothRandomPolicy, space, count=20000))
+        kept = (choices[1:] == choices[:-1]).mean(axis=0)
+        np.testing.assert_allclose(kept, 0.8 + 0.2 / np.array(numbers), atol=0.01)
+        assert [len(np.unique(column)) for column in choices.T] == numbers
 
 
 @pytest.mark.parametrize("make_policy", POLICIES)

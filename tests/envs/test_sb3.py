@@ -1,7 +1,10 @@
 """The dream as a Stable-Baselines3 environment."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from oracle import counting_world
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.vec_env import (
@@ -52,6 +55,23 @@ def test_steps_are_those_of_the_dream():
             assert info["TimeLimit.truncated"] is bool(truncated[i] and not terminated[i])
 
 
+def test_dicts_are_of_one_state_to_the_end():
+    env = DreamVecEnv(2, counting_world(1), obs="dict", horizon=3)
+    observation = env.reset()
+    for t in (2, 3, 1):
+        assert {name: x.shape for name, x in observation.items()} == {
+            "pixels": (2, 32, 32, 1),
+            "vector": (2, 1),
+        }
+        observation, _, dones, infos = env.step(np.zeros((2, 1), np.float32))
+        assert (observation["pixels"] == t).all() and (observation["vector"] == 1000 + t).all()
+    assert dones.all()
+    for info in infos:
+        last = info["terminal_observation"]
+        assert (last["pixels"].shape, last["vector"].shape) == ((32, 32, 1), (1,))
+        assert (last["pixels"] == 4).all() and last["vector"] == 1004
+
+
 def test_unseeded_resets_go_on():
     env = DreamVecEnv(2, tiny_world("box"), obs="latent")
     env.seed(1)
@@ -72,13 +92,14 @@ def test_summaries_of_dreams_are_in_the_worlds_units():
     assert all(x["t"] >= 0 for x in summaries)
 
 
-@pytest.mark.parametrize("obs", ["latent", "pixels"])
+@pytest.mark.parametrize("obs", ["latent", "pixels", "dict"])
 def test_bootstrapping_here_is_bootstrapping_there(obs: str):
-    """In one call the adapter adds what SB3 adds row by row."""
-    world = tiny_world("box", tiny_model("box", frame_size=64))
-    policy = "MlpPolicy" if obs == "latent" else "CnnPolicy"
+    """In one call the adapter adds what SB3 adds row by row, also where rows end together."""
+    world = tiny_world("box", tiny_model("box", frame_size=64, vector_dim=3))
+    world = replace(world, starts=replace(world.starts, vector=torch.randn(3, 6, 3)))
+    policy = {"latent": "MlpPolicy", "pixels": "CnnPolicy", "dict": "MultiInputPolicy"}[obs]
     here, there = (
-        DreamVecEnv(4, world, obs=obs, horizon=5, stagger=True, reward_scale=0.3) for _ in range(2)
+        DreamVecEnv(8, world, obs=obs, horizon=5, stagger=True, reward_scale=0.3) for _ in range(2)
     )
     model = PPO(policy, VecMonitor(here), gamma=0.9, **PPO_SIZE)
     here.bootstrap_with(model)
@@ -88,10 +109,10 @@ def test_bootstrapping_here_is_bootstrapping_there(obs: str):
     added = 0
     here.action_space.seed(0)
     for _ in range(12):
-        actions = np.stack([here.action_space.sample() for _ in range(4)])
+        actions = np.stack([here.action_space.sample() for _ in range(8)])
         observation, rewards, dones, infos = here.step(actions)
         expected, plain, other_dones, other_infos = there.step(actions)
-        np.testing.assert_array_equal(observation, expected)
+        np.testing.assert_equal(observation, expected)
         np.testing.assert_array_equal(dones, other_dones)
         for i, info in enumerate(other_infos):
             if info.get("TimeLimit.truncated", False):
@@ -163,3 +184,18 @@ def test_images_are_transposed_by_sb3():
 def test_what_sb3_fixes_is_refused(name: str):
     with pytest.raises(ConfigError, match=f"{name} is fixed for SB3: leave it out"):
         counting(**{name: 1})
+
+
+def test_options_reach_the_dream_once_and_for_all_rows():
+    env = DreamVecEnv(2, counting_world(10), obs="latent", horizon=9)
+    frame, vector = np.full((1, 32, 32, 1), 40, np.uint8), np.zeros((1, 1))
+    env.set_options({"frames": frame, "vector": vector})
+    assert env.reset()[:, 0].tolist() == [40, 40]
+    assert env.reset_infos == [{"start": "frames"}] * 2
+    assert env.reset()[:, 0].tolist() == [10, 10]
+    env.set_options([{"frames": frame + i, "vector": vector} for i in range(2)])
+    with pytest.raises(ConfigError, match="all rows share their options"):
+        env.reset()
+    env.set_options({"frame": frame})
+    with pytest.raises(ConfigError, match="did you mean 'frames'"):
+        env.reset()

@@ -1,0 +1,276 @@
+"""Experience that others recorded: the one way from their episodes to a data set of ours.
+
+A source gives `ForeignEpisode`s, whose time is already ours: row i of the actions lies between the
+observations i and i+1, and row i of the rewards belongs to observation i+1.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from srvp_world.data.episodes import SUFFIX, Ending, Episode, write_episode
+from srvp_world.data.index import append_record, record_of
+from srvp_world.data.info import DatasetInfo, create_dataset
+from srvp_world.data.observations import ExperienceConfig, ObservationFormat, layouts_of
+from srvp_world.data.timing import Timing
+from srvp_world.errors import DataError
+from srvp_world.spaces import ActionSpec
+
+BEGINS = "begins_at_part"  # provenance of an episode whose beginning nobody recorded
+
+_KIND = ("episode", "piece")  # begins the names of what has part 0, and of what begins later
+_PART = 1000  # transitions of the longest file
+_DIGEST = 16  # hexadecimal digits, enough for a hundred million episodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignEpisode:
+    """An episode, or a piece of one, as its source had it but for the time.
+
+    Attributes:
+        name: Where it came from, for errors and provenance.
+        observations: (T+1, ...) by key.
+        actions: (T, ...) in the action space's units.
+        rewards: (T,), or None.
+        ending: What comes after the last observation.
+        begins: Whether the first observation begins an episode.
+    """
+
+    name: str
+    observations: Mapping[str, np.ndarray]
+    actions: np.ndarray
+    rewards: np.ndarray | None
+    ending: Ending
+    begins: bool = True
+
+
+@dataclass(kw_only=True)
+class Source:
+    """What there is to import.
+
+    Attributes:
+        name: What errors call it.
+        action: The actions of all episodes.
+        episodes: Read one by one.
+        count: How many there are, where that is known.
+        assumed: Whether nothing but what users said tells which rows belong together, so that the
+            frames are asked, too.
+        warnings: What is lost or seems wrong; reading the episodes may add some.
+        notes: What was found out or assumed.
+    """
+
+    name: str
+    action: ActionSpec
+    episodes: Iterator[ForeignEpisode]
+    count: int | None = None
+    assumed: bool = False
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperienceResult:
+    """What became of a source.
+
+    Attributes:
+        folder: The data set.
+        episodes: Episodes, and pieces of them, that are new.
+        transitions: Steps from frame to frame in them.
+        present: Episodes that the folder had before.
+        skipped: Episodes that were left out, each with the reason.
+        warnings: What is lost or seems wrong.
+        notes: What was found out or assumed.
+    """
+
+    folder: Path
+    episodes: int
+    transitions: int
+    present: int
+    skipped: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def import_experience(
+    source: Source,
+    folder: Path | str,
+    config: ExperienceConfig | None = None,
+    *,
+    progress: bool = True,
+) -> ExperienceResult:
+    """Write the episodes of a source into a data set, new or of an import of the same kind.
+
+    Episodes that the folder has are not written again, so an import that was stopped can go on.
+    Episodes that break are left out and the others go on; pieces without an action are dropped.
+    Where the frames contradict how a source was assumed to be timed, a warning says so.
+
+    Raises:
+        DataError: Where nothing can be imported, or the folder holds another data set.
+        SpaceError: Where the actions cannot be described.
+        OutputError: Where the folder cannot be written.
+    """
+    config, folder = config or ExperienceConfig(), Path(folder)
+    writer: _Writer | None = None
+    bar = tqdm(
+        source.episodes,
+        desc="importing",
+        unit="episode",
+        total=source.count,
+        delay=2,
+        disable=not progress,
+    )
+    for episode in bar:
+        if not len(episode.actions):
+            continue
+        writer = writer or _Writer(source, episode, folder, config)
+        writer.write(episode)
+    if writer is None:
+        raise DataError(f"{source.name} holds no transition from frame to frame: record more first")
+    return writer.result()
+
+
+class _Writer:
+    """Brings one episode after the other into the layout of the first."""
+
+    def __init__(
+        self, source: Source, first: ForeignEpisode, folder: Path, config: ExperienceConfig
+    ) -> None:
+        self._format = ObservationFormat.of(layouts_of(first.observations), config, first.name)
+        self._info = self._format.info(
+            source.action,
+            rewards=first.rewards is not None,
+            pixels=config.pixels,
+            source="imported experience",
+        )
+        self._folder, self._source = folder, source
+        self._timing = Timing()
+        self._there = _digests(folder)
+        self._new = self._transitions = self._present = 0
+        self._skipped: list[tuple[str, str]] = []
+
+    def write(self, foreign: ForeignEpisode) -> None:
+        """Import one episode, or keep the reason why not."""
+        try:
+            episode = self._convert(foreign)
+        except DataError as error:
+            self._skipped.append((foreign.name, str(error)))
+            return
+        assert episode.actions is not None
+        if self._source.assumed:
+            self._timing.add(episode.frames, self._source.action, episode.actions)
+        digest = _digest(episode)
+        if digest in self._there:
+            self._present += 1
+            return
+        if not self._new:
+            create_dataset(self._folder, self._info)
+        _commit(self._folder, self._info, episode, f"{_KIND[episode.part]}-{digest}")
+        self._there.add(digest)
+        self._new += 1
+        self._transitions += len(episode.actions)
+
+    def _convert(self, foreign: ForeignEpisode) -> Episode:
+        """Give an episode of ours that belongs into the data set."""
+        action = self._info.action
+        assert action is not None
+        lengths = {len(array) for array in foreign.observations.values()}
+        if lengths != {len(foreign.actions) + 1}:
+            raise DataError(
+                f"{foreign.name}: {len(foreign.actions)} actions lie between "
+                f"{len(foreign.actions) + 1} observations, but there are {sorted(lengths)}: "
+                "leave it out"
+            )
+        provenance: dict[str, str | int | float] = {"source": foreign.name}
+        if not foreign.begins:
+            provenance[BEGINS] = 1
+        episode = Episode(
+            frames=self._format.frames(foreign.observations, foreign.name),
+            actions=_cast(foreign.actions, action, foreign.name),
+            rewards=None if foreign.rewards is None else np.asarray(foreign.rewards, np.float32),
+            vector=self._format.vectors(foreign.observations, foreign.name),
+            ending=foreign.ending,
+            provenance=provenance,
+            part=0 if foreign.begins else 1,
+        )
+        episode.validate(self._info, foreign.name)
+        return episode
+
+    def result(self) -> ExperienceResult:
+        """Sum up what was done; refuse a source of which nothing is left."""
+        if not (self._new or self._present):
+            more = f" (and {len(self._skipped) - 1} more)" if len(self._skipped) > 1 else ""
+            raise DataError(self._skipped[0][1] + more)
+        warnings, notes = list(self._source.warnings), list(self._source.notes)
+        if contradiction := self._timing.contradiction():
+            warnings.append(contradiction)
+        if self._format.left_out:
+            notes.append(f"left out: {', '.join(self._format.left_out)} of the observations")
+        return ExperienceResult(
+            folder=self._folder,
+            episodes=self._new,
+            transitions=self._transitions,
+            present=self._present,
+            skipped=tuple(self._skipped),
+            warnings=tuple(dict.fromkeys(warnings)),
+            notes=tuple(dict.fromkeys(notes)),
+        )
+
+
+def _cast(actions: np.ndarray, action: ActionSpec, what: str) -> np.ndarray:
+    """Bring actions into the dtype and shape that are stored; whole numbers stay what they are."""
+    whole = action.dtype.kind in "iu"
+    if whole and actions.dtype.kind == "f" and not (actions == np.rint(actions)).all():
+        raise DataError(f"{what}: actions are {actions.dtype} numbers, but choices are whole")
+    shape = (len(actions), *action.shape)
+    if actions.size != int(np.prod(shape)):
+        raise DataError(
+            f"{what}: actions have shape {actions.shape[1:]} each, but the space wants "
+            f"{action.shape}: leave it out"
+        )
+    return actions.reshape(shape).astype(action.dtype)
+
+
+def _digest(episode: Episode) -> str:
+    """Tell episodes apart by all of their content."""
+    state = hashlib.blake2b(f"{episode.ending} {episode.part}".encode())
+    for name, array in episode.arrays.items():
+        state.update(f"{name} {array.dtype} {array.shape}".encode())
+        state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()[:_DIGEST]
+
+
+def _digests(folder: Path) -> set[str]:
+    """Give the digests of the episodes that a folder has: of those whose first part is there."""
+    return {
+        path.name.removeprefix(f"{kind}-").partition("-")[0]
+        for first, kind in enumerate(_KIND)
+        for path in folder.glob(f"{kind}-*-part{first:03d}{SUFFIX}")
+    }
+
+
+def _commit(folder: Path, info: DatasetInfo, episode: Episode, stem: str) -> None:
+    """Write the parts of an episode, the first last: a kill leaves nothing that looks whole."""
+    for part in reversed(list(_parts(episode))):
+        name = f"{stem}-part{part.part:03d}{SUFFIX}"
+        (folder / name).unlink(missing_ok=True)  # left by an import that was stopped
+        append_record(folder, record_of(write_episode(folder, part, stem=stem), info))
+
+
+def _parts(episode: Episode) -> Iterator[Episode]:
+    """Cut a long episode into parts that share their boundary frames."""
+    assert episode.actions is not None
+    for number, start in enumerate(range(0, len(episode.actions), _PART)):
+        stop = min(start + _PART, len(episode.actions))
+        yield replace(
+            episode,
+            frames=episode.frames[start : stop + 1],
+            actions=episode.actions[start:stop],
+            rewards=None if episode.rewards is None else episode.rewards[start:stop],
+            vector=None if episode.vector is None else episode.vector[start : stop + 1],
+            ending=episode.ending if stop == len(episode.actions) else Ending.UNFINISHED,
+            part=episode.part + number,
+        )

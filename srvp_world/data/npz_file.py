@@ -1,0 +1,205 @@
+"""What an npz file of experience holds, under which names, and how long each array is."""
+
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from srvp_world.errors import DataError
+
+Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
+
+_ACTIONS = ("actions", "action")
+_REWARDS = ("rewards", "reward")
+_TERMINATED = ("terminated", "terminations", "terminals", "terminal", "is_terminal")
+_TRUNCATED = ("truncated", "truncations", "timeouts")
+_DONE = ("dones", "done")
+_FRAMES = ("frames", "observations", "image", "images", "obs", "pixels")
+_FIRST, _LAST = ("is_first",), ("is_last",)
+
+_TIME = (*_ACTIONS, *_REWARDS, *_TERMINATED, *_TRUNCATED, *_DONE, *_FIRST, *_LAST)
+_LARGEST = 16 << 30  # bytes of one array
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,  # encrypted, or packed in a way that is not implemented
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class NpzFile:
+    """What belongs to the time of a file: everything but its observations.
+
+    Attributes:
+        path: The file.
+        frames: How many rows the observations have.
+        observations: Their keys.
+        actions: (n, ...).
+        rewards: (n,), or None.
+        flags: (n,) booleans by meaning: terminated, truncated, done, first, last.
+    """
+
+    path: Path
+    frames: int
+    observations: tuple[str, ...]
+    actions: np.ndarray
+    rewards: np.ndarray | None
+    flags: dict[str, np.ndarray]
+
+    @property
+    def aligned(self) -> bool:
+        """Whether there is an action for each frame, and not only between frames."""
+        return len(self.actions) == self.frames
+
+
+def read_file(path: Path) -> NpzFile:
+    """Read all of a file but its observations.
+
+    Raises:
+        DataError: For a broken file, missing arrays, and lengths that do not fit.
+    """
+    shapes = _read_shapes(path)
+    named = {
+        "actions": _first(_ACTIONS, shapes),
+        "rewards": _first(_REWARDS, shapes),
+        "terminated": _first(_TERMINATED, shapes),
+        "truncated": _first(_TRUNCATED, shapes),
+        "done": _first(_DONE, shapes),
+        "first": _first(_FIRST, shapes),
+        "last": _first(_LAST, shapes),
+    }
+    keys = [key for key in named.values() if key is not None]
+    if named["actions"] is None:
+        raise DataError(
+            f"{path} has no actions, but {', '.join(shapes) or 'nothing'}: videos without are "
+            "imported with `srvp-world data import`"
+        )
+    arrays = read_arrays(path, keys)
+    found = {name: arrays[key] for name, key in named.items() if key is not None}
+    frames, observations = _observations(path, shapes)
+    file = NpzFile(
+        path=path,
+        frames=frames,
+        observations=observations,
+        actions=found.pop("actions"),
+        rewards=_flat(path, found.pop("rewards")) if "rewards" in found else None,
+        flags={name: _flat(path, array) > 0.5 for name, array in found.items()},
+    )
+    _check_lengths(file)
+    return file
+
+
+def _first(names: Iterable[str], shapes: Shapes) -> str | None:
+    return next((name for name in names if name in shapes), None)
+
+
+def _flat(path: Path, array: np.ndarray) -> np.ndarray:
+    """One number a row, also where each has an axis of its own."""
+    if array.ndim == 0 or array.size != len(array):
+        raise DataError(f"{path}: rewards and flags have a number for each row, not {array.shape}")
+    return array.reshape(len(array))
+
+
+def _observations(path: Path, shapes: Shapes) -> tuple[int, tuple[str, ...]]:
+    """Find what has a row for each frame: the longest that look like frames say how many."""
+    others = [key for key, (shape, _) in shapes.items() if key not in _TIME and shape]
+    preferred = [key for key in _FRAMES if key in others]
+    images = [key for key in preferred or others if len(shapes[key][0]) >= 3]
+    if not images:
+        shown = ", ".join(f"{key} {shapes[key][0]}" for key in others) or "nothing"
+        raise DataError(
+            f"{path} has no pixels, but {shown}: frames are (t, h, w), (t, h, w, c) or "
+            "(t, c, h, w) under a key such as image"
+        )
+    count = shapes[images[0]][0][0]
+    return count, tuple(key for key in others if shapes[key][0][0] == count)
+
+
+def _check_lengths(file: NpzFile) -> None:
+    rows, frames = len(file.actions), file.frames
+    if rows not in (frames, frames - 1):
+        raise DataError(
+            f"{file.path} has {frames} frames and {rows} actions: there must be one less, or as "
+            "many"
+        )
+    lengths = dict(file.flags) if file.rewards is None else {"rewards": file.rewards, **file.flags}
+    for name, array in lengths.items():
+        # Flags of frames and flags of steps differ by the first, which ends nothing.
+        longer = name not in ("rewards", "first", "last") and len(array) == frames
+        if len(array) != rows and not longer:
+            raise DataError(
+                f"{file.path} has {frames} frames and {rows} actions, but {len(array)} {name}: "
+                f"there must be {rows}"
+            )
+
+
+def _read_shapes(path: Path) -> Shapes:
+    """Read shape and dtype of every array.
+
+    Raises:
+        DataError: For a broken file, one that holds Python objects, and a header that lies.
+    """
+    shapes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if not member.filename.endswith(".npy"):
+                    continue
+                name = member.filename.removesuffix(".npy")
+                with archive.open(member) as file:
+                    version = np.lib.format.read_magic(file)
+                    header = np.lib.format.read_array_header_1_0
+                    if version != (1, 0):
+                        header = np.lib.format.read_array_header_2_0
+                    shape, _, dtype = header(file)
+                    size = member.file_size - file.tell()
+                _check(f"{path}:{name}", shape, dtype, size)
+                shapes[name] = (shape, dtype)
+    except DataError:  # is a ValueError, too
+        raise
+    except _BROKEN as error:
+        raise _broken(path, error) from None
+    return shapes
+
+
+def read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    """Read arrays by name, of a file whose shapes were read before.
+
+    Raises:
+        DataError: For a broken file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in names}
+    except _BROKEN as error:
+        raise _broken(path, error) from None
+
+
+def _check(what: str, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:
+    """Compare what a header claims with the bytes that follow it."""
+    if dtype.hasobject:
+        raise DataError(f"{what} holds Python objects, which are not read: store numbers")
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
+        raise DataError(f"{what} says {dtype} {shape}, but has {size:,} bytes: store it again")
+    if size > _LARGEST:
+        raise DataError(
+            f"{what} has {size / 2**30:.1f} GiB, but {_LARGEST / 2**30:g} can be read: store "
+            "episodes one by one"
+        )
+
+
+def _broken(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"{path} is truncated or no npz file ({reason}): leave it out")
