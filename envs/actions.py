@@ -30,6 +30,7 @@ class DreamActions:
             raise ConfigError(
                 f"actions={self.kind!r} do not fit, the world takes {taken}: use {way_out}"
             )
+        self._bits = own is not None and own.kind == "multibinary"  # SB3 gives them as floats
         self._spec, self._rows, self._device = own, rows, world.device
         self.space = self._space(world)
         self._bounds: tuple[Tensor, Tensor] | None = None
@@ -49,7 +50,10 @@ class DreamActions:
         """
         if self.kind == "none":
             return None
-        actions = given if isinstance(given, Tensor) else np.asarray(given)
+        try:
+            actions = given if isinstance(given, Tensor) else np.asarray(given)
+        except ValueError as error:
+            raise SpaceError(f"actions make no array ({error}): give each row one") from None
         expected = (self._rows, *(self.space.shape or ()))
         if tuple(actions.shape) != expected:
             raise SpaceError(
@@ -58,6 +62,10 @@ class DreamActions:
         if isinstance(actions, np.ndarray):
             self._check(actions)
             actions = torch.tensor(actions)
+        elif self._bounds is None and actions.is_floating_point() and not self._bits:
+            raise SpaceError(f"actions are {actions.dtype}, the dream wants choices: integers")
+        elif actions.is_complex():
+            raise SpaceError(f"actions are {actions.dtype}, the dream wants real numbers")
         actions = actions.to(self._device)
         return actions if self._bounds is None else actions.float().clamp(*self._bounds)
 
@@ -71,8 +79,10 @@ class DreamActions:
     def _check(self, actions: np.ndarray) -> None:
         if self._bounds is None and self._spec is not None:
             self._spec.check(actions)
-        elif actions.dtype.kind not in "iuf" or not np.isfinite(actions).all():
+        elif actions.dtype.kind not in "iuf":
+            raise SpaceError(f"actions are {actions.dtype}, the dream wants numbers: convert them")
+        elif not np.isfinite(actions).all():
             raise SpaceError(
-                f"actions are {actions.dtype}, NaN or infinite, the dream wants finite numbers of "
+                "actions hold NaN or infinite values, the dream wants finite ones of "
                 f"{self.space}: look at what chose them"
             )

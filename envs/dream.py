@@ -133,7 +133,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self.metadata = {
             **self.metadata,
             "autoreset_mode": self.autoreset_mode,
-            "render_fps": self.world.fps,
+            "render_fps": max(1, round(self.world.fps)),  # Gymnasium's player wants an int
             "srvp_torch": output == "torch",
         }
         self.single_observation_space = observation_space(self.model, obs)
@@ -150,6 +150,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         """Where the dreams are now."""
         return self._view.state
 
+    @torch.no_grad()
     def reset(
         self, *, seed: Seeds = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -164,10 +165,10 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             DataError: For frames or vectors that the world cannot watch.
             SpaceError: For actions between frames that do not fit.
         """
-        options = options or {}
-        check_reset_options(options)
-        seeds, chosen = row_seeds(seed, self.num_envs), reset_mask(options, self.num_envs)
-        clips = given_clips(self.model, options, self.num_envs)
+        asked = check_reset_options(options)
+        seeds, chosen = row_seeds(seed, self.num_envs), reset_mask(asked, self.num_envs)
+        clips = given_clips(self.model, asked, self.num_envs)
+        given = None if clips is None else watch(self.model, clips)
         mask = torch.ones(self.num_envs, dtype=torch.bool) if chosen is None else chosen
         mask = mask.to(self.device)
         super().reset(seed=int(seed) if isinstance(seed, (int, np.integer)) else None)
@@ -177,15 +178,15 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             values = torch.tensor([value or 0 for value in seeds], device=self.device)
             noise.reseed(known & mask, values)
         drawn = noise.reset(mask)
-        if clips is None:
+        if given is None:
             self._place(mask, self._draw_starts(*drawn)[0])
         else:
-            self._place(mask, watch(self.model, clips))
+            self._place(mask, given)
             self._view = View(self.model, self._starts.share(self.state))
         if self.stagger and chosen is None:
             spread = torch.arange(self.num_envs, device=self.device) * self.horizon
             self.elapsed = (spread // self.num_envs).clamp(max=self.horizon - 2)
-        begun = row_info("start", "frames" if clips else self.start, self._out(mask))
+        begun = row_info("start", "frames" if given else self.start, self._out(mask))
         return self._observation(self._view.show(self.obs)), begun
 
     def refresh_starts(self, pool: StartPool | None = None) -> None:
@@ -212,7 +213,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         Raises:
             SpaceError: For actions of another shape, outside the space, NaN or infinite. Values of
                 tensors are not looked at, for that would make the host wait.
-            StateError: If a row has ended and autoreset is disabled.
+            StateError: If a row has ended, autoreset is disabled and the output is NumPy.
             ConfigError: Before the first reset.
         """
         self._check_awake()
@@ -228,8 +229,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         truncated = self.elapsed >= self.horizon
         if lost is not None:
             truncated = truncated | lost
+        idle = self.ended  # of NEXT_STEP: rows that ended last time only begin now
         if self.autoreset_mode == AutoresetMode.NEXT_STEP:
-            idle = self.ended  # rows that ended last time only begin now
             reward = reward.masked_fill(idle, 0)
             terminated, truncated = terminated & ~idle, truncated & ~idle
             self._place(idle, self._draw_starts(normal, uniform)[0])
@@ -237,13 +238,16 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         infos: dict[str, Any] = {}
         if uncertainty is not None:
             infos = {"uncertainty": self._out(uncertainty)}
-            infos["_uncertainty"] = self._out(torch.ones_like(self.ended))
+            infos["_uncertainty"] = self._out(~idle)
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and self.output == "numpy":
+            infos |= row_info("start", self.start, self._out(idle)) if idle.any() else {}
         observation = self._view.show(self.obs)
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
             observation, infos = self._same_step(observation, infos, normal, uniform)
         out = [self._out(value) for value in (reward, terminated, truncated)]
         return self._observation(observation), out[0], out[1], out[2], infos
 
+    @torch.no_grad()
     def render(self) -> tuple[np.ndarray, ...] | None:
         """Show every row as a uint8 (h, w, 3) image."""
         if self.render_mode is None:
@@ -285,14 +289,12 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         """Draw a start state for each row, with its place in the pool."""
         return self._starts.draw((normal[:, self.model.noise_dim :], uniform[:, _PLACE:]))
 
-    @torch.no_grad()
     def _place(self, mask: Tensor, fresh: SRVPState) -> None:
         """Put fresh states into the rows of `mask`, and leave the others as they are."""
         self._view = View(self.model, fresh.where(mask, self._view.state))
         self.elapsed = torch.where(mask, 0, self.elapsed)
         self.ended = self.ended & ~mask
 
-    @torch.no_grad()
     def _same_step(
         self, last: Shown, infos: dict[str, Any], normal: Tensor, uniform: Tensor
     ) -> tuple[Shown, dict[str, Any]]:
@@ -300,7 +302,8 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         ended = self.ended
         if not (self._blind or ended.any()):
             if self.output == "torch":  # always there, for only the host knows when to leave it out
-                infos = {**infos, "final_obs": self._observation(last), "_final_obs": ended}
+                final = self._observation(last)
+                infos = {**infos, "final_obs": final, "_final_obs": self._out(ended)}
             return last, infos
         fresh, place = self._draw_starts(normal, uniform)
         shown = self._starts.show(fresh, place, self.obs)
@@ -311,7 +314,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self._place(ended, fresh)
         final = self._observation(last)
         if self.output == "torch":
-            return observation, {**infos, "final_obs": final, "_final_obs": ended}
+            return observation, {**infos, "final_obs": final, "_final_obs": self._out(ended)}
         return observation, final_infos(final, ended.cpu().numpy(), infos, self.start)
 
     def _observation(self, shown: Shown) -> Any:

@@ -50,10 +50,11 @@ class Judge:
             ConfigError: Naming the value.
         """
         most = math.inf if self.max_uncertainty is None else self.max_uncertainty
-        if not (math.isfinite(self.penalty) and self.penalty >= 0 and most > 0):
+        sound = isinstance(most, (int, float)) and isinstance(self.penalty, (int, float))
+        if not (sound and 0 <= self.penalty < math.inf and most > 0):
             raise ConfigError(
                 "need penalty >= 0 and max_uncertainty > 0 or None, "
-                f"got {self.penalty} and {self.max_uncertainty}"
+                f"got {self.penalty!r} and {self.max_uncertainty!r}"
             )
         if (self.penalty or self.max_uncertainty is not None) and not model.has_uncertainty:
             raise ConfigError(
@@ -73,14 +74,20 @@ class Judge:
         else:
             reward = torch.zeros(rows, device=uniform.device)
         if self.termination_fn is not None:
-            terminated = _checked("termination_fn", self.termination_fn(transition), rows).bool()
+            terminated = _checked("termination_fn", self.termination_fn(transition), rows)
+            if terminated.dtype != torch.bool:
+                raise ConfigError(
+                    f"termination_fn must give bool, got {terminated.dtype}: compare it with a "
+                    "threshold"
+                )
         elif prediction.continuation is not None:
             terminated = prediction.continuation < (0.5 if self.end == "threshold" else uniform)
         else:
             terminated = torch.zeros(rows, dtype=torch.bool, device=uniform.device)
         if not self.penalty and self.max_uncertainty is None:
             return Outcome(reward, terminated, None, None)
-        uncertainty = model.uncertainty(transition.before.state, transition.action)
+        action = None if model.action is None else transition.action  # noise is no action to it
+        uncertainty = model.uncertainty(transition.before.state, action)
         reward = reward - self.penalty * (uncertainty - 1).clamp(min=0)
         lost = None if self.max_uncertainty is None else uncertainty > self.max_uncertainty
         return Outcome(reward, terminated, lost, uncertainty)

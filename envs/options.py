@@ -24,6 +24,7 @@ CHOICES = {
     "autoreset_mode": tuple(mode.value for mode in AutoresetMode),
 }
 DEFAULT_HORIZON = 50  # of worlds of video, which have no episodes
+_OPTIONAL = ("actions", "render_mode")
 RESET_OPTIONS = ("reset_mask", "frames", "actions", "vector")
 Seeds = int | Sequence[int | None] | None
 
@@ -35,7 +36,7 @@ def check_choices(**given: str | None) -> None:
         ConfigError: With the nearest name.
     """
     for name, value in given.items():
-        if value is not None and value not in CHOICES[name]:
+        if value not in CHOICES[name] and not (value is None and name in _OPTIONAL):
             hint = did_you_mean(str(value), CHOICES[name])
             raise ConfigError(f"{name}={value!r} is unknown: {hint}")
 
@@ -46,8 +47,12 @@ def which_horizon(world: World, horizon: int | None, max_episode_steps: int | No
     Raises:
         ConfigError: If a dream could end with its first step.
     """
-    own = (world.episode_length or DEFAULT_HORIZON) if horizon is None else horizon
-    horizon = own if max_episode_steps is None else min(own, max_episode_steps)
+    usual = max(2, world.episode_length or DEFAULT_HORIZON)  # episodes of one step exist
+    limits = [value for value in (horizon, max_episode_steps) if value is not None]
+    for value in limits:
+        if not isinstance(value, (int, np.integer)):
+            raise ConfigError(f"horizon must be an int, got {value!r}")
+    horizon = min([usual, *limits] if horizon is None else limits)
     if horizon < 2:
         raise ConfigError(f"horizon must be at least 2 steps, got {horizon}")
     return horizon
@@ -81,24 +86,33 @@ def check_dream(model: SRVP, num_envs: int, obs: str, temperature: float) -> Non
     Raises:
         ConfigError: Naming the value.
     """
-    if num_envs < 1 or not (math.isfinite(temperature) and temperature >= 0):
+    rows = isinstance(num_envs, (int, np.integer)) and num_envs >= 1
+    if not rows or not is_number(temperature) or temperature < 0:
         raise ConfigError(
-            f"need num_envs >= 1 and temperature >= 0, got {num_envs} and {temperature}"
+            f"need num_envs >= 1 and temperature >= 0, got {num_envs!r} and {temperature!r}"
         )
     if obs == "dict" and not model.vector_dim:
         raise ConfigError("obs='dict': this world has no vector beside its frames: use 'pixels'")
 
 
-def check_reset_options(options: Mapping[str, Any]) -> None:
-    """Refuse options of a reset that do not exist.
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    return isinstance(value, (int, float, np.number)) and math.isfinite(value)
+
+
+def check_reset_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Give the options of a reset, if they exist.
 
     Raises:
         ConfigError: With the nearest name.
     """
-    for name in options:
+    if not isinstance(options, (Mapping, type(None))):
+        raise ConfigError(f"options of a reset must be a dict, got {type(options).__name__}")
+    for name in options or {}:
         if name not in RESET_OPTIONS:
-            hint = did_you_mean(name, RESET_OPTIONS)
+            hint = did_you_mean(str(name), RESET_OPTIONS)
             raise ConfigError(f"reset option {name!r} is unknown: {hint}")
+    return options or {}
 
 
 def reset_mask(options: Mapping[str, Any], rows: int) -> Tensor | None:
@@ -110,11 +124,14 @@ def reset_mask(options: Mapping[str, Any], rows: int) -> Tensor | None:
     """
     if options.get("reset_mask") is None:
         return None
-    mask = torch.as_tensor(options["reset_mask"])
-    if mask.dtype != torch.bool or mask.shape != (rows,):
+    given = options["reset_mask"]
+    mask = given if isinstance(given, Tensor) else np.asarray(given)
+    if mask.dtype not in (torch.bool, np.dtype(bool)) or tuple(mask.shape) != (rows,):
         raise ConfigError(
             f"reset_mask must be bool ({rows},), got {mask.dtype} {tuple(mask.shape)}"
         )
-    if not isinstance(options["reset_mask"], Tensor) and not mask.any():
+    if isinstance(mask, Tensor):
+        return mask
+    if not mask.any():
         raise ConfigError("reset_mask chooses no row: leave the reset out")
-    return mask
+    return torch.tensor(mask)

@@ -43,7 +43,7 @@ class DreamVecEnv(VecEnv):
         self.dream = DreamVectorEnv(
             num_envs, *args, autoreset_mode=AutoresetMode.SAME_STEP, **kwargs
         )
-        self.reward_scale = reward_scale
+        self.reward_scale = float(reward_scale)  # NumPy's float64 would make rewards float64
         self._born = time.perf_counter()
         self._critic: OnPolicyAlgorithm | None = None
         super().__init__(

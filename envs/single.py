@@ -52,9 +52,9 @@ class DreamEnv(gym.Env[Any, Any], EzPickle):
     ) -> tuple[Any, dict[str, Any]]:
         """Begin a new dream; without a seed the stream of noise goes on.
 
-        A seed gives the dream that a vector dream has in its first row. Options are those of a
-        vector dream, without the axis of its rows: `frames` to begin after, and the `actions` and
-        `vector` that belong to them.
+        A seed gives the dream that a vector dream has in its first row, until its first end.
+        Options are those of a vector dream, without the axis of its rows: `frames` to begin after,
+        and the `actions` and `vector` that belong to them.
 
         Raises:
             ConfigError: For seeds or options of another kind.

@@ -7,8 +7,10 @@ from srvp_world.checkpoint import World
 from srvp_world.envs.noise import Draw
 from srvp_world.envs.starts import StartPool, start_pool
 from srvp_world.envs.view import Shown, View
+from srvp_world.errors import ConfigError
 from srvp_world.model.state import SRVPState
 
+_SHOWN_AT_MOST = 1024  # start states; larger pools are not decoded before they are needed
 _SHOWN_AT_ONCE = 64  # start states; more would not be decoded faster
 
 
@@ -16,10 +18,20 @@ class StartSource:
     """Draws start states: of any age (`data`), of age 0 (`first`), or from the `prior`."""
 
     def __init__(self, world: World, kind: str, pool: StartPool | None):
-        """Draw from a pool, or from the world's own start clips."""
+        """Draw from a pool, or from the world's own start clips.
+
+        Raises:
+            ConfigError: If the pool is of another world.
+        """
         self.kind = kind
         self._model = world.model
         states, first = (pool or start_pool(world)).to(world.device)
+        try:
+            self._model.features(states.index(first[:1]))
+        except RuntimeError:
+            raise ConfigError(
+                "the pool is of another world: watch clips with this one's model"
+            ) from None
         self._own = self.pool = StartPool(states.forget(), first)  # less to copy at each start
         self._shown: Shown | None = None
         self.normals = self._model.start_noise_dim if kind == "prior" else 0  # for each start
@@ -42,7 +54,8 @@ class StartSource:
 
     def show(self, states: SRVPState, place: Tensor, obs: str) -> Shown:
         """Show states that were drawn, if the pool's are decoded already, for nothing."""
-        if self.kind == "prior" or obs == "latent":
+        many = self.pool.states.batch_size > _SHOWN_AT_MOST
+        if self.kind == "prior" or obs == "latent" or many:
             return View(self._model, states).show(obs)
         if self._shown is None:
             everything = self.pool.states

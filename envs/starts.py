@@ -1,8 +1,8 @@
 """Where dreams begin: states that the filter reaches on real clips, so that ages match reality."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -42,10 +42,15 @@ class StartPool(NamedTuple):
         return self._replace(states=joined.index(rows[:count])), joined.index(rows[count:])
 
 
-@lru_cache(maxsize=4)
+_POOLS: WeakKeyDictionary[World, StartPool] = WeakKeyDictionary()
+
+
 def start_pool(world: World) -> StartPool:
-    """Watch the start clips of a world, once."""
-    return watch_clips(world.model, world.starts)
+    """Watch the start clips of a world, once for as long as it lives."""
+    if world not in _POOLS:
+        with torch.inference_mode(False):  # or else the pool could never be used outside of it
+            _POOLS[world] = watch_clips(world.model, world.starts)
+    return _POOLS[world]
 
 
 @torch.no_grad()
@@ -152,7 +157,7 @@ def given_clips(model: SRVP, options: Mapping[str, Any], rows: int) -> StartClip
                 raise DataError(f"reset option {name!r} needs the frames that it belongs to")
         return None
     c, h, w = model.frame_shape
-    frames = _as_array(options["frames"])
+    frames = _as_array(options["frames"], "start frames")
     fits = frames.ndim in (4, 5) and frames.shape[-3:] == (h, w, c) and 0 not in frames.shape
     if frames.dtype != np.uint8 or not fits or frames.shape[:-4] not in ((), (rows,)):
         raise DataError(
@@ -165,7 +170,7 @@ def given_clips(model: SRVP, options: Mapping[str, Any], rows: int) -> StartClip
         wanted = "no vector" if vector is not None else f"a vector ({t}, {model.vector_dim})"
         raise DataError(f"the world wants {wanted} beside start frames")
     if vector is not None:
-        vector = _as_array(vector).astype(np.float32)
+        vector = _as_array(vector, "the vectors beside start frames").astype(np.float32)
         if vector.shape[-2:] != (t, model.vector_dim) or not np.isfinite(vector).all():
             raise DataError(
                 f"the vector beside start frames has shape {vector.shape}, "
@@ -189,7 +194,7 @@ def _given_actions(model: SRVP, actions: Any, frames: int, rows: int) -> Tensor 
     shape = model.action.shape
     if actions is None and frames == 1:
         actions = np.empty((0, *shape), model.action.dtype)
-    given = None if actions is None else _as_array(actions)
+    given = None if actions is None else _as_array(actions, "the actions between start frames")
     lead = None if given is None else given.shape[: given.ndim - len(shape)]
     if given is None or lead not in ((frames - 1,), (rows, frames - 1)):
         got = "none" if given is None else f"shape {given.shape}"
@@ -212,8 +217,15 @@ def _for_rows(array: np.ndarray, rows: int, axes: int) -> Tensor:
     return torch.tensor(array)
 
 
-def _as_array(value: Any) -> np.ndarray:
-    return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+def _as_array(value: Any, what: str) -> np.ndarray:
+    """Turn a tensor, or anything that makes an array of numbers, into an array."""
+    try:
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    except ValueError as error:
+        raise DataError(f"{what} make no array ({error}): give one number a place") from None
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{what} are {array.dtype}, not numbers: convert them")
+    return array
 
 
 def _stack(arrays: Sequence[np.ndarray | None], length: int) -> Tensor | None:

@@ -174,5 +174,6 @@ def _middle_and_half(
     low: tuple[float, ...], high: tuple[float, ...], device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Give the middle and half the width of a box as float32 (width,)."""
-    bottom, top = torch.tensor(low, dtype=torch.float64), torch.tensor(high, dtype=torch.float64)
-    return ((bottom + top) / 2).float().to(device), ((top - bottom) / 2).float().to(device)
+    with torch.inference_mode(False):  # what was made in it could never take part in a gradient
+        bottom, top = (torch.tensor(bound, dtype=torch.float64) for bound in (low, high))
+        return ((bottom + top) / 2).float().to(device), ((top - bottom) / 2).float().to(device)

@@ -37,6 +37,7 @@ def _run(args: Namespace, command: str) -> None:
     import torch
 
     from srvp_world.checkpoint import load
+    from srvp_world.data.files import make_folder
     from srvp_world.results import write_results
 
     if args.what not in WHAT:
@@ -45,6 +46,8 @@ def _run(args: Namespace, command: str) -> None:
         raise ConfigError(f"--threads must be at least 1, got {args.threads}")
     if args.what == "dream" and args.preset is not None:
         raise ConfigError("--preset is for speed, but dream trains nothing: leave it out")
+    if args.out is not None:
+        make_folder(args.out)
     world, before = load(args.world, args.device), torch.get_num_threads()
     torch.set_num_threads(args.threads or before)
     try:

@@ -77,19 +77,22 @@ class Ensemble(nn.Module):
         changes: Tensor = torch.baddbmm(self.biases[-1], value, self.weights[-1])
         return changes
 
-    def errors(self, y: Tensor, context: Context) -> Tensor:
+    def errors(self, y: Tensor, context: Context, happened: Tensor) -> Tensor:
         """Give squared errors (b, t - 1) of all heads, relative to the changes' own variance.
 
         Args:
             y: (b, t, state_dim), known and fixed.
             context: Of the transitions, (b, t - 1, ...).
+            happened: (b, t - 1), 0 where a transition is padding, which counts for nothing.
         """
         b, change = y.shape[0], (y[:, 1:] - y[:, :-1]).detach()
         flat = [None if part is None else rearrange(part, "b t d -> (b t) d") for part in context]
         now = Context(*(None if part is None else part.detach() for part in flat))
         guess = self(rearrange(y[:, :-1].detach(), "b t d -> (b t) d"), now)
         guess = rearrange(guess, "k (b t) d -> k b t d", b=b)
-        std = change.std((0, 1)).clamp(min=1e-6)
+        share = (happened / happened.sum().clamp(min=1))[..., None]
+        mean = (change * share).sum((0, 1))
+        std = ((change - mean).square() * share).sum((0, 1)).sqrt().clamp(min=1e-6)
         errors: Tensor = ((guess - change) / std).square().mean((0, 3))
         return errors
 

@@ -62,7 +62,7 @@ def _head_terms(
         likelihood = binary_cross_entropy_with_logits(logits, batch.continues, reduction="none")
         terms["continuation"] = _mean_over_batch(likelihood, arrived)
     if model.ensemble is not None:
-        errors = model.ensemble.errors(y, context)
+        errors = model.ensemble.errors(y, context, arrived)
         terms["ensemble"] = _mean_over_batch(errors, arrived)
     if model.vector_nets is not None and batch.vector is not None:
         w = repeat(inference.content.w, "b d -> b t d", t=y.shape[1])

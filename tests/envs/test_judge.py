@@ -11,7 +11,7 @@ import pytest
 import torch
 from oracle import counting_world
 from torch import Tensor
-from worlds import tiny_world
+from worlds import tiny_model, tiny_world
 
 from srvp_world.envs.dream import DreamVectorEnv
 from srvp_world.envs.view import Transition
@@ -130,3 +130,28 @@ def test_a_world_that_cannot_tell_is_refused():
 def test_without_a_price_nobody_asks_how_uncertain_a_step_is():
     dream = counting()
     assert "uncertainty" not in dream.step(ACTIONS)[4]
+
+
+def test_ends_are_said_in_bool():
+    dream = counting(termination_fn=lambda step: torch.full((ROWS,), 0.01))
+    with pytest.raises(ConfigError, match="termination_fn must give bool, got torch.float32"):
+        dream.step(ACTIONS)
+
+
+def test_noise_as_an_action_is_none_to_the_world_that_is_asked_how_uncertain_it_is():
+    world = tiny_world("none", tiny_model("none", ensemble=2))
+    dream = DreamVectorEnv(2, world, obs="latent", actions="noise", penalty=1.0)
+    dream.reset(seed=0)
+    state = dream.state
+    _, _, _, _, infos = dream.step(np.ones((2, 3), np.float32))
+    np.testing.assert_allclose(infos["uncertainty"], world.model.uncertainty(state), rtol=1e-5)
+
+
+def test_rows_that_only_begin_tell_how_and_are_not_uncertain():
+    dream = counting(penalty=1.0, horizon=2, autoreset_mode="NextStep")
+    for step in range(1, 7):
+        infos = dream.step(ACTIONS)[4]
+        begins = step % 3 == 0
+        assert infos["_uncertainty"].tolist() == [not begins] * ROWS
+        assert ("start" in infos) == begins
+    assert list(infos["start"]) == ["data"] * ROWS and infos["_start"].all()

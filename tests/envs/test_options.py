@@ -60,8 +60,8 @@ RESETS = [
     ({"seed": -1}, r"seeds must be in \[0, 2\^63\), got -1"),
     ({"seed": [None, 2**63]}, r"seeds must be in \[0, 2\^63\)"),
     ({"options": {"reset_masks": 1}}, "reset option 'reset_masks' is unknown: did you mean"),
-    ({"options": {"reset_mask": np.ones(2)}}, r"must be bool \(2,\), got torch.float64 \(2,\)"),
-    ({"options": {"reset_mask": np.ones(3, bool)}}, r"must be bool \(2,\), got torch.bool \(3,\)"),
+    ({"options": {"reset_mask": np.ones(2)}}, r"must be bool \(2,\), got float64 \(2,\)"),
+    ({"options": {"reset_mask": np.ones(3, bool)}}, r"must be bool \(2,\), got bool \(3,\)"),
     ({"options": {"reset_mask": np.array([True, False])}}, "the first reset must be of all rows"),
 ]
 

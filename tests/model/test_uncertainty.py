@@ -29,7 +29,7 @@ def taught() -> Ensemble:
         y = torch.randn(64, DIM, generator=draws)
         pair = torch.stack([y, y @ turn], dim=1)
         optimizer.zero_grad()
-        ensemble.errors(pair, Context(None, None)).mean().backward()
+        ensemble.errors(pair, Context(None, None), torch.ones(64, 1)).mean().backward()
         optimizer.step()
     y = torch.randn(500, DIM, generator=draws)
     ensemble.calibrate(y, y @ turn, Context(None, None))
@@ -53,10 +53,18 @@ def test_the_errors_are_those_of_the_step_relative_to_its_own_size():
     ensemble = Ensemble(KNOWN)
     torch.nn.init.zeros_(ensemble.weights[-1])  # every head guesses that nothing changes
     y = torch.randn(50, 4, DIM, generator=generator()).cumsum(1)
-    errors = ensemble.errors(y, Context(None, None))
+    happened = torch.ones(50, 3)
+    errors = ensemble.errors(y, Context(None, None), happened)
     change = y[:, 1:] - y[:, :-1]
-    torch.testing.assert_close(errors, (change / change.std((0, 1))).square().mean(-1))
-    torch.testing.assert_close(ensemble.errors(1000 * y, Context(None, None)), errors)
+    std = change.std((0, 1), correction=0)
+    torch.testing.assert_close(errors, (change / std).square().mean(-1))
+    torch.testing.assert_close(ensemble.errors(1000 * y, Context(None, None), happened), errors)
+    happened[7, 1:] = 0  # what is padding changes nothing
+    padded = y.clone()
+    padded[7, 2:] += 100
+    rest = torch.arange(50) != 7
+    one, two = (ensemble.errors(value, Context(None, None), happened) for value in (y, padded))
+    torch.testing.assert_close(one[rest], two[rest])
 
 
 def test_nothing_else_learns_from_the_heads():
