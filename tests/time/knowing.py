@@ -106,8 +106,8 @@ def knowing(rules: Rules, spec: ActionSpec = CHOICE, vector: bool = False, **cha
 
 
 def knowing_world(rules: Rules, data: Dataset, *, horizon: int = 3, **options) -> World:
-    """Make a world of a knowing model; dreams begin from recorded episodes."""
-    clips = clips_of([data.read(i) for i, record in enumerate(data.records) if record.part == 0])
+    """Make a world of a knowing model; dreams begin from episodes, the first of which is cut."""
+    clips = clips_of([data.read(i, 0, None if i else 2) for i in range(len(data))])
     if options.get("spec") is BOX:
         actions = clips.actions.float()[..., None]
         clips = type(clips)(**{**vars(clips), "actions": actions})

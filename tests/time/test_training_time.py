@@ -31,7 +31,7 @@ def case(request, tmp_path_factory):
     sampler = WindowSampler(
         data, batch_size=24, window=5, episode_start_fraction=0.25, min_frames=2, seed=0
     )
-    episodes = to_batch([data.read(i) for i in range(len(data))])
+    episodes = to_batch([data.read(i, 0, None if i else 3) for i in range(len(data))])  # one is cut
     return knowing(rules, **options), sampler.batch(0), episodes
 
 
@@ -156,5 +156,6 @@ def test_the_filter_of_a_report_is_never_surprised(case):
     assert (quality[happened] > 90).all() and quality[~happened].isnan().all()
     assert torch.equal(features.round()[begun.valid], read(begun.frames)[begun.valid])
     kl = surprise(model, begun, 1)
+    assert torch.equal(kl.isnan(), ~happened)
     torch.testing.assert_close(kl[happened], torch.full_like(kl[happened], SURPRISE))
     assert (read(begun.frames)[:, 0, LABEL] > 0).all()
