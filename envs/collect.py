@@ -16,7 +16,7 @@ from srvp_world.config import PixelConfig
 from srvp_world.data.dataset import create_dataset
 from srvp_world.data.episodes import Ending
 from srvp_world.data.info import DatasetInfo
-from srvp_world.data.ring import check_bound
+from srvp_world.data.ring import Ring
 from srvp_world.data.writer import EpisodeWriter
 from srvp_world.envs.pixels import PixelObservation, make_pixel_env
 from srvp_world.envs.policies import Policy, PolicyFactory
@@ -127,7 +127,7 @@ def collect(
     which takes every `workers`-th seed and cuts its last episode: the same seed and number of
     workers give the same data. A decision that could exceed a worker's share is not begun. Episodes
     are committed one by one, so that an error or Ctrl-C loses only those that run. The oldest are
-    deleted where there are more than `max_transitions` decisions.
+    deleted where there are more than `max_transitions` decisions, now and then while it runs.
 
     Raises:
         ConfigError: If the request makes no sense; what `make_pixel_env` and `run_episode` raise.
@@ -136,14 +136,14 @@ def collect(
     """
     started = time.perf_counter()
     _check_request(make_policy, workers, seed)
-    check_bound(max_transitions)
+    ring = Ring(max_transitions)
     folder = Path(folder)
     with closing(make_pixel_env(pixels)) as env:
         info = _describe(env)
     seeds, budgets = _split(steps, episodes, workers, seed, pixels.action_repeat)
     create_dataset(folder, info)
     _refuse_recorded(folder, seeds)
-    recording = _Recording(folder, info, _name(make_policy), max_transitions)
+    recording = _Recording(folder, info, _name(make_policy), ring)
     shares = [
         _Share(
             pixels=pixels,
@@ -155,18 +155,19 @@ def collect(
         for worker, budget in enumerate(budgets)
     ]
     played = _play(shares, episodes or steps or 0, "episode" if episodes else "step", progress)
+    ring.trim(folder, info)
     results = sorted((result for part in played for result in part), key=lambda item: item.seed)
     return CollectResult(results=tuple(results), seconds=time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
 class _Recording:
-    """Where and how the workers record; makes the writer of each episode."""
+    """Where and how a worker records; makes the writer of each episode."""
 
     folder: Path
     info: DatasetInfo
     policy: str
-    max_transitions: int | None
+    ring: Ring
 
     def writer(self, seed: int) -> EpisodeWriter:
         return EpisodeWriter(
@@ -174,7 +175,7 @@ class _Recording:
             self.info,
             stem=f"seed{seed:08d}",
             provenance={"seed": seed, "policy": self.policy},
-            max_transitions=self.max_transitions,
+            ring=self.ring,
         )
 
 

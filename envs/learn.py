@@ -80,6 +80,7 @@ def learn_world(
 
     Raises:
         ConfigError: If the world to begin with has another shape.
+        DataError: If no episode begins in the data.
     """
     processes = processes or Processes()
     with processes.together():
@@ -89,6 +90,7 @@ def learn_world(
         training = data
         if held_out is None:
             training, held_out = data.split(VALIDATION_FRACTION, train.seed)
+        training.beginnings(1, train.seed, 1)  # refused where there are none: no dream could start
         sampler = _sampler(training, config, train, without=held_out.episodes)
         context = _context(config, train)
         validation: Sequence[Batch] = ()

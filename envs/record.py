@@ -10,6 +10,7 @@ import numpy as np
 from srvp_world.config import PixelConfig
 from srvp_world.data.episodes import Ending
 from srvp_world.data.observations import ExperienceConfig, ObservationFormat, by_key, layouts_of
+from srvp_world.data.ring import Ring
 from srvp_world.data.writer import EpisodeWriter
 from srvp_world.envs.pixels import PixelObservation
 from srvp_world.spaces import ActionSpec
@@ -20,7 +21,8 @@ class RecordExperience(gym.Wrapper[Any, Any, Any, Any]):
 
     The env shows images, alone or among the keys of a Dict: a `PixelObservation`, a dream, or any
     env with uint8 images. An episode that is left, by a reset or by `close`, is kept as unfinished;
-    one without an action is dropped.
+    one without an action is dropped. Nothing after a step that failed is recorded, until the next
+    reset. What could not be written is tried again by the next reset or `close`.
 
     >>> env = RecordExperience(make_pixel_env(PixelConfig(env_id="Pendulum-v1")), "data")
     >>> SAC("CnnPolicy", env).learn(10_000)
@@ -70,18 +72,23 @@ class RecordExperience(gym.Wrapper[Any, Any, Any, Any]):
             stem=stem or f"record-{secrets.token_hex(4)}",
             part_length=part_length,
             provenance={"source": name},
-            max_transitions=max_transitions,
+            ring=Ring(max_transitions),
         )
         self._begun: tuple[np.ndarray, np.ndarray | None] | None = None  # until there is an action
-        self._running = False
+        self._ending = Ending.UNFINISHED
+        self._torn = False  # whether a step failed, so that the next would not follow the last
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Leave the episode that runs, and begin the next one."""
+        """Leave the episode that runs, and begin the next one.
+
+        Raises:
+            OutputError: Where a file cannot be written.
+        """
         self._leave()
         observation, info = self.env.reset(seed=seed, options=options)
-        self._begun = self._seen(observation)
+        self._begun, self._torn = self._seen(observation), False
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -91,30 +98,42 @@ class RecordExperience(gym.Wrapper[Any, Any, Any, Any]):
             DataError: For an action outside the space, and a reward that is NaN or infinite.
             OutputError: Where a file cannot be written.
         """
+        torn, self._torn = self._torn, True  # so that it stays where anything raises
         observation, reward, terminated, truncated, info = self.env.step(action)
-        if self._begun is not None:
-            self._writer.start(*self._begun)
-            self._begun, self._running = None, True
-        if self._running:
-            frame, vector = self._seen(observation)
-            self._writer.add(action, float(reward), frame, vector)
+        if not torn:
+            self._record(action, float(reward), observation)
             if terminated or truncated:
-                self._finish(Ending.TERMINATED if terminated else Ending.TRUNCATED)
+                self._ending = Ending.TERMINATED if terminated else Ending.TRUNCATED
+                self._leave()
+            self._torn = False
         return observation, reward, terminated, truncated, info
 
     def close(self) -> None:
-        """Keep what was recorded of the episode that runs, and close the env."""
-        self._leave()
-        super().close()
+        """Keep what was recorded of the episode that runs, and close the env.
+
+        Raises:
+            OutputError: Where a file cannot be written; the env is closed all the same.
+        """
+        try:
+            self._leave()
+        finally:
+            super().close()
+
+    def _record(self, action: Any, reward: float, observation: Any) -> None:
+        if self._begun is not None:
+            self._writer.start(*self._begun)
+            self._ending = Ending.UNFINISHED
+        if self._writer.running:
+            self._writer.add(action, reward, *self._seen(observation))
+            self._begun = None
 
     def _leave(self) -> None:
-        if self._running:
-            self._finish(Ending.UNFINISHED)
-        self._begun = None
-
-    def _finish(self, ending: Ending) -> None:
-        self._running = False
-        self._writer.finish(ending)
+        """Commit the episode that runs; it goes on running where that fails."""
+        if self._begun is not None:
+            self._writer.drop()
+            self._begun = None
+        elif self._writer.running:
+            self._writer.finish(self._ending)
 
     def _seen(self, observation: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """Give frame and vector of an observation."""

@@ -81,16 +81,23 @@ def check_fits(world: World, data: Dataset, watched: int) -> None:
     """Refuse data that the world cannot watch.
 
     Raises:
-        DataError: If frames, vectors or actions are other than the world's.
+        DataError: If frames, vectors or actions are other than the world's, or were seen otherwise
+            where both tell how.
         ConfigError: If the world needs to watch more frames.
     """
     config, info = world.model.config, data.info
     size = config.frame_size
-    for what, given, wanted in (
+    compared = [
         ("frames of", info.frame_shape, (size, size, config.channels)),
         ("actions", info.action and info.action.space, config.action and config.action.space),
         ("vectors of size", info.vector_dim, config.vector_dim),
-    ):
+    ]
+    if info.pixels is not None and world.pixels is not None:
+        compared += [
+            (name, getattr(info.pixels, name), getattr(world.pixels, name))
+            for name in ("env_id", "env_kwargs", "crop", "action_repeat")
+        ]
+    for what, given, wanted in compared:
         if given != wanted:
             raise DataError(
                 f"{data.folder} has {what} {given}, the world takes {wanted}: "

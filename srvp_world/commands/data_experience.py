@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from srvp_world.data.foreign import ExperienceResult
 
 CONVENTIONS = ("arrival", "departure", "dreamerv3")
+COUNTS = ("episodes", "transitions", "present", "copies")
+SHOWN = 10  # reasons why something was skipped
 
 
 def _configure(parser: Parser, arguments: Sequence[str]) -> None:
@@ -72,32 +74,31 @@ def _run(args: Namespace, command: str) -> None:
         stack=args.stack,
     )
     sources = open_sources(
-        args.sources, convention=args.convention, action_space=_action_space(args)
+        args.sources, args.out, convention=args.convention, action_space=_action_space(args)
     )
     results = [
         import_experience(source, args.out, config, progress=not args.quiet) for source in sources
     ]
-    numbers = {
-        name: sum(getattr(result, name) for result in results)
-        for name in ("episodes", "transitions", "present")
-    }
+    numbers = _counts(results)
     skipped = [each for result in results for each in result.skipped]
     warnings = [warning for result in results for warning in result.warnings]
     notes = [note for result in results for note in result.notes]
     protocol = {**to_json(config), "sources": args.sources, "convention": args.convention}
-    write_results(
-        args.out / RESULTS,
-        {
-            **numbers,
-            "skipped": [{"episode": name, "reason": reason} for name, reason in skipped],
-            "warnings": warnings,
-            "notes": notes,
-        },
-        command=command,
-        protocol=protocol,
-        seed=0,
-        device="cpu",
-    )
+    path = args.out / RESULTS
+    if numbers["episodes"] or not path.exists():  # else it still tells how the episodes came here
+        write_results(
+            path,
+            {
+                **numbers,
+                "skipped": [{"episode": name, "reason": reason} for name, reason in skipped],
+                "warnings": warnings,
+                "notes": notes,
+            },
+            command=command,
+            protocol=protocol,
+            seed=0,
+            device="cpu",
+        )
     print("\n".join(_summary(args.out, results)))
 
 
@@ -120,17 +121,21 @@ def _action_space(args: Namespace) -> Any:
     return gym.spaces.Box(low, high, (), np.float32)
 
 
+def _counts(results: "Sequence[ExperienceResult]") -> dict[str, int]:
+    return {name: sum(getattr(result, name) for result in results) for name in COUNTS}
+
+
 def _summary(out: Path, results: "Sequence[ExperienceResult]") -> list[str]:
     """Tell what was imported, what was not, and what may surprise."""
-    lines = [f"skipped: {reason}" for result in results for _, reason in result.skipped]
-    episodes, transitions, present = (
-        sum(getattr(result, name) for result in results)
-        for name in ("episodes", "transitions", "present")
-    )
-    count = sum(len(result.skipped) for result in results)
+    reasons = [reason for result in results for _, reason in result.skipped]
+    lines = [f"skipped: {reason}" for reason in reasons[:SHOWN]]
+    if len(reasons) > SHOWN:
+        lines.append(f"skipped: {len(reasons) - SHOWN:,} more")
+    episodes, transitions, present, copies = _counts(results).values()
+    doubled = f"{copies:,} cop{'y' if copies == 1 else 'ies'}"
     lines.append(
         f"{out}: {episodes:,} episode{'s'[: episodes != 1]} imported, {transitions:,} transitions; "
-        f"{present:,} were there, {count:,} skipped"
+        f"{present:,} were there, {doubled}, {len(reasons):,} skipped"
     )
     lines += [f"warning: {warning}" for result in results for warning in result.warnings]
     return lines + [f"note: {note}" for result in results for note in result.notes]

@@ -11,6 +11,8 @@ from srvp_world.errors import ConfigError, UnknownNameError, did_you_mean
 
 C = TypeVar("C")
 
+_SEEDS = 2**63
+
 
 class Parser(argparse.ArgumentParser):
     """Raises our errors where argparse would print its usage and leave."""
@@ -25,7 +27,7 @@ class Parser(argparse.ArgumentParser):
 
         Raises:
             UnknownNameError: For an option that does not exist.
-            ConfigError: For anything else that argparse refuses.
+            ConfigError: For anything else that argparse refuses, and a seed that is none.
         """
         options = [name for name in self._option_string_actions if name.startswith("--")]
         for argument in arguments:
@@ -36,7 +38,11 @@ class Parser(argparse.ArgumentParser):
                 hint = did_you_mean(name, options)
                 hint = hint if hint.startswith("did you mean") else f"see `{self.prog} --help`"
                 raise UnknownNameError(f"no option {name!r} of `{self.prog}`: {hint}")
-        return self.parse_args(arguments)
+        args = self.parse_args(arguments)
+        seed = getattr(args, "seed", None)
+        if seed is not None and not 0 <= seed < _SEEDS:  # what PyTorch takes
+            raise ConfigError(f"--seed must be in [0, 2^63), got {seed}")
+        return args
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to look.

@@ -76,8 +76,6 @@ def _check(args: Namespace) -> None:
         raise ConfigError(f"--fps must be above 0 and at most 1000, got {args.fps:g}")
     if args.scale is not None and args.scale < 1:
         raise ConfigError(f"--scale must be at least 1, got {args.scale}")
-    if args.seed is not None and not 0 <= args.seed < 2**63:
-        raise ConfigError(f"--seed must be in [0, 2^63), got {args.seed}")
     if args.out.exists() and not args.out.is_dir():
         raise OutputError(f"--out {args.out} is no folder: choose another name")
     for name in DREAM_FLAGS:

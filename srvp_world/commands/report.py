@@ -89,8 +89,6 @@ def _check(args: Namespace, out: Path) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name} must be at least 1, got {value}")
-    if args.seed < 0:
-        raise ConfigError(f"--seed must not be negative, got {args.seed}")
     if args.data is not None and args.policy is not None:
         raise ConfigError("--policy plays fresh episodes, and --data are there: leave one out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -79,12 +79,16 @@ class Dataset:
     def split(self, validation_fraction: float, seed: int) -> tuple["Dataset", "Dataset"]:
         """Split into training and validation by whole episodes.
 
-        Both have an episode at least; the validation of a single episode is empty.
+        Both have an episode at least; the validation of a single episode is empty. Validation
+        takes no beginning of an episode where it would take them all.
         """
         count = len(self.episodes)
         wanted = min(max(round(count * validation_fraction), 1), count - 1)
         order = np.random.default_rng(seed).permutation(count)
         held_out = {self.episodes[i] for i in order[:wanted]}
+        begun = {record.episode for record in self.records if record.part == 0}
+        if begun <= held_out:
+            held_out -= begun
         train = tuple(record for record in self.records if record.episode not in held_out)
         validation = tuple(record for record in self.records if record.episode in held_out)
         return replace(self, records=train), replace(self, records=validation)

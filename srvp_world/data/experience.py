@@ -12,11 +12,13 @@ from typing import Any
 import gymnasium as gym
 
 from srvp_world.data.episodes import SUFFIX
-from srvp_world.data.foreign import ExperienceResult, Source, import_experience
+from srvp_world.data.foreign import ExperienceResult, import_experience
+from srvp_world.data.info import DESCRIPTION, read_info
 from srvp_world.data.minari_episodes import minari_folder, minari_source
 from srvp_world.data.npz_episodes import Convention, npz_source
 from srvp_world.data.observations import ExperienceConfig as ExperienceConfig
 from srvp_world.data.replay_buffer import Done, sb3_source
+from srvp_world.data.source import Source
 from srvp_world.errors import DataError
 
 MINARI = "minari:"
@@ -91,7 +93,8 @@ def from_npz(
         config: How observations become frames and vectors.
         convention: Which frame a row of actions belongs to, where there are as many as frames:
             `arrival`, `departure` or `dreamerv3`.
-        action_space: What the actions are; None guesses, and says so.
+        action_space: What the actions are; None means as in the folder, where there is a data set,
+            else guesses, and says so.
         progress: Whether to show a bar.
 
     Raises:
@@ -102,7 +105,8 @@ def from_npz(
     """
     sources = [paths] if isinstance(paths, Path | str) else list(paths)
     files = [file for path in sources for file in _npz_files(Path(path))]
-    source = npz_source(files, convention=convention, action_space=action_space)
+    space = _space(Path(folder), action_space)
+    source = npz_source(files, convention=convention, action_space=space)
     return _told(import_experience(source, folder, config, progress=progress))
 
 
@@ -115,11 +119,18 @@ def _told(result: ExperienceResult) -> ExperienceResult:
 
 def open_sources(
     names: Sequence[str],
+    folder: Path,
     *,
     convention: Convention | None = None,
     action_space: gym.Space[Any] | None = None,
 ) -> list[Source]:
     """Find what the names of a command line mean: files, folders, `minari:ID`.
+
+    Args:
+        names: Of the sources.
+        folder: Of the data set to be, or to go on with.
+        convention: Of npz files, as in `from_npz`.
+        action_space: Of npz files, as in `from_npz`.
 
     Raises:
         ConfigError: Where Minari is not installed.
@@ -130,8 +141,17 @@ def open_sources(
     files = [file for name in names if name not in minari for file in _npz_files(Path(name))]
     sources = [minari_source(_minari_id(name)) for name in minari]
     if files:
-        sources.append(npz_source(files, convention=convention, action_space=action_space))
+        space = _space(folder, action_space)
+        sources.append(npz_source(files, convention=convention, action_space=space))
     return sources
+
+
+def _space(folder: Path, given: gym.Space[Any] | None) -> gym.Space[Any] | None:
+    """Give the action space that is known: as given, else that of the folder's data set."""
+    if given is not None or not (folder / DESCRIPTION).exists():
+        return given
+    action = read_info(folder).action
+    return None if action is None else action.space
 
 
 def _minari_id(name: str) -> str | None:

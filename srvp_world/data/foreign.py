@@ -1,12 +1,8 @@
-"""Experience that others recorded: the one way from their episodes to a data set of ours.
-
-A source gives `ForeignEpisode`s, whose time is already ours: row i of the actions lies between the
-observations i and i+1, and row i of the rewards belongs to observation i+1.
-"""
+"""Experience that others recorded: the one way from their episodes to a data set of ours."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,13 @@ from tqdm import tqdm
 from srvp_world.data.episodes import SUFFIX, Ending, Episode, write_episode
 from srvp_world.data.index import append_record, record_of
 from srvp_world.data.info import DatasetInfo, create_dataset
-from srvp_world.data.observations import ExperienceConfig, ObservationFormat, layouts_of
+from srvp_world.data.observations import (
+    OWN_VECTOR,
+    ExperienceConfig,
+    ObservationFormat,
+    layouts_of,
+)
+from srvp_world.data.source import ForeignEpisode, Source
 from srvp_world.data.timing import Timing
 from srvp_world.errors import DataError
 from srvp_world.spaces import ActionSpec
@@ -28,51 +30,6 @@ _DIGEST = 16  # hexadecimal digits, enough for a hundred million episodes
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForeignEpisode:
-    """An episode, or a piece of one, as its source had it but for the time.
-
-    Attributes:
-        name: Where it came from, for errors and provenance.
-        observations: (T+1, ...) by key.
-        actions: (T, ...) in the action space's units.
-        rewards: (T,), or None.
-        ending: What comes after the last observation.
-        begins: Whether the first observation begins an episode.
-    """
-
-    name: str
-    observations: Mapping[str, np.ndarray]
-    actions: np.ndarray
-    rewards: np.ndarray | None
-    ending: Ending
-    begins: bool = True
-
-
-@dataclass(kw_only=True)
-class Source:
-    """What there is to import.
-
-    Attributes:
-        name: What errors call it.
-        action: The actions of all episodes.
-        episodes: Read one by one.
-        count: How many there are, where that is known.
-        assumed: Whether nothing but what users said tells which rows belong together, so that the
-            frames are asked, too.
-        warnings: What is lost or seems wrong; reading the episodes may add some.
-        notes: What was found out or assumed.
-    """
-
-    name: str
-    action: ActionSpec
-    episodes: Iterator[ForeignEpisode]
-    count: int | None = None
-    assumed: bool = False
-    warnings: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True)
 class ExperienceResult:
     """What became of a source.
 
@@ -81,6 +38,7 @@ class ExperienceResult:
         episodes: Episodes, and pieces of them, that are new.
         transitions: Steps from frame to frame in them.
         present: Episodes that the folder had before.
+        copies: Episodes that the source has more than once, but for the first of each.
         skipped: Episodes that were left out, each with the reason.
         warnings: What is lost or seems wrong.
         notes: What was found out or assumed.
@@ -90,6 +48,7 @@ class ExperienceResult:
     episodes: int
     transitions: int
     present: int
+    copies: int
     skipped: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -113,8 +72,7 @@ def import_experience(
         SpaceError: Where the actions cannot be described.
         OutputError: Where the folder cannot be written.
     """
-    config, folder = config or ExperienceConfig(), Path(folder)
-    writer: _Writer | None = None
+    writer = _Writer(source, Path(folder), config or ExperienceConfig())
     bar = tqdm(
         source.episodes,
         desc="importing",
@@ -124,74 +82,69 @@ def import_experience(
         disable=not progress,
     )
     for episode in bar:
-        if not len(episode.actions):
-            continue
-        writer = writer or _Writer(source, episode, folder, config)
-        writer.write(episode)
-    if writer is None:
-        raise DataError(f"{source.name} holds no transition from frame to frame: record more first")
+        if len(episode.actions):
+            writer.write(episode)
     return writer.result()
 
 
 class _Writer:
-    """Brings one episode after the other into the layout of the first."""
+    """Brings one episode after the other into the layout of the first that has one."""
 
-    def __init__(
-        self, source: Source, first: ForeignEpisode, folder: Path, config: ExperienceConfig
-    ) -> None:
-        self._format = ObservationFormat.of(layouts_of(first.observations), config, first.name)
-        self._info = self._format.info(
-            source.action,
-            rewards=first.rewards is not None,
-            pixels=config.pixels,
-            source="imported experience",
-        )
-        self._folder, self._source = folder, source
+    def __init__(self, source: Source, folder: Path, config: ExperienceConfig) -> None:
+        self._source, self._folder, self._config = source, folder, config
+        self._format: ObservationFormat | None = None
         self._timing = Timing()
         self._there = _digests(folder)
-        self._new = self._transitions = self._present = 0
-        self._skipped: list[tuple[str, str]] = []
+        self._written: set[str] = set()
+        self._left_out: set[str] = set()  # keys of observations
+        self._transitions = self._present = self._copies = 0
 
     def write(self, foreign: ForeignEpisode) -> None:
         """Import one episode, or keep the reason why not."""
         try:
-            episode = self._convert(foreign)
+            _check_lengths(foreign, self._config)
+            if self._format is None:
+                layouts = layouts_of(foreign.observations)
+                self._format = ObservationFormat.of(layouts, self._config, foreign.name)
+                self._info = self._format.info(
+                    self._source.action,
+                    rewards=foreign.rewards is not None,
+                    pixels=self._config.pixels,
+                    source="imported experience",
+                )
+            episode = self._convert(foreign, self._format)
         except DataError as error:
-            self._skipped.append((foreign.name, str(error)))
+            self._source.skipped.append((foreign.name, str(error)))
             return
+        self._left_out |= {*self._format.left_out, *foreign.others}
         assert episode.actions is not None
         if self._source.assumed:
             self._timing.add(episode.frames, self._source.action, episode.actions)
         digest = _digest(episode)
+        if digest in self._written:
+            self._copies += 1
+            return
         if digest in self._there:
             self._present += 1
             return
-        if not self._new:
+        if not self._written:
             create_dataset(self._folder, self._info)
         _commit(self._folder, self._info, episode, f"{_KIND[episode.part]}-{digest}")
-        self._there.add(digest)
-        self._new += 1
+        self._written.add(digest)
         self._transitions += len(episode.actions)
 
-    def _convert(self, foreign: ForeignEpisode) -> Episode:
+    def _convert(self, foreign: ForeignEpisode, form: ObservationFormat) -> Episode:
         """Give an episode of ours that belongs into the data set."""
         action = self._info.action
         assert action is not None
-        lengths = {len(array) for array in foreign.observations.values()}
-        if lengths != {len(foreign.actions) + 1}:
-            raise DataError(
-                f"{foreign.name}: {len(foreign.actions)} actions lie between "
-                f"{len(foreign.actions) + 1} observations, but there are {sorted(lengths)}: "
-                "leave it out"
-            )
         provenance: dict[str, str | int | float] = {"source": foreign.name}
         if not foreign.begins:
             provenance[BEGINS] = 1
         episode = Episode(
-            frames=self._format.frames(foreign.observations, foreign.name),
+            frames=form.frames(foreign.observations, foreign.name),
             actions=_cast(foreign.actions, action, foreign.name),
             rewards=None if foreign.rewards is None else np.asarray(foreign.rewards, np.float32),
-            vector=self._format.vectors(foreign.observations, foreign.name),
+            vector=form.vectors(foreign.observations, foreign.name),
             ending=foreign.ending,
             provenance=provenance,
             part=0 if foreign.begins else 1,
@@ -201,23 +154,55 @@ class _Writer:
 
     def result(self) -> ExperienceResult:
         """Sum up what was done; refuse a source of which nothing is left."""
-        if not (self._new or self._present):
-            more = f" (and {len(self._skipped) - 1} more)" if len(self._skipped) > 1 else ""
-            raise DataError(self._skipped[0][1] + more)
-        warnings, notes = list(self._source.warnings), list(self._source.notes)
+        source, skipped = self._source, self._source.skipped
+        if not (self._written or self._present):
+            if not skipped:
+                raise DataError(f"{source.name} holds no step from frame to frame: record more")
+            more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+            raise DataError(skipped[0][1] + more)
+        warnings, notes = list(source.warnings), list(source.notes)
         if contradiction := self._timing.contradiction():
             warnings.append(contradiction)
-        if self._format.left_out:
-            notes.append(f"left out: {', '.join(self._format.left_out)} of the observations")
+        if not any(self._folder.glob(f"*-part000{SUFFIX}")):
+            warnings.append(
+                f"{self._folder} holds no beginning of an episode, from which dreams start, so no "
+                "world can be learnt from it alone: add episodes from their first frame on"
+            )
+        if self._left_out:
+            left_out = ", ".join(sorted(self._left_out))
+            notes.append(f"left out: {left_out} of the observations")
         return ExperienceResult(
             folder=self._folder,
-            episodes=self._new,
+            episodes=len(self._written),
             transitions=self._transitions,
             present=self._present,
-            skipped=tuple(self._skipped),
+            copies=self._copies,
+            skipped=tuple(skipped),
             warnings=tuple(dict.fromkeys(warnings)),
             notes=tuple(dict.fromkeys(notes)),
         )
+
+
+def _check_lengths(episode: ForeignEpisode, config: ExperienceConfig) -> None:
+    """Refuse observations that are not one more than the actions, and what was asked for, too.
+
+    Raises:
+        DataError: Naming the lengths.
+    """
+    steps, name = len(episode.actions), episode.name
+    lengths = {len(array) for array in episode.observations.values()}
+    if lengths != {steps + 1}:
+        raise DataError(
+            f"{name}: {steps} actions lie between {steps + 1} observations, but there are "
+            f"{sorted(lengths)}: leave it out"
+        )
+    wanted = (OWN_VECTOR,) if config.vector is None else config.vector
+    for key in (*wanted, *([config.image] if config.image else [])):
+        if key in episode.others:
+            raise DataError(
+                f"{name}: {key!r} has {episode.others[key]}: store a row for each frame, or leave "
+                "it out (--no-vector)"
+            )
 
 
 def _cast(actions: np.ndarray, action: ActionSpec, what: str) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from srvp_world.data.episodes import Ending
-from srvp_world.data.foreign import ForeignEpisode, Source
 from srvp_world.data.observations import by_key
+from srvp_world.data.source import ForeignEpisode, Source
 from srvp_world.errors import ConfigError, DataError, did_you_mean
 from srvp_world.spaces import ActionSpec
 
@@ -17,7 +17,7 @@ METADATA = "metadata.json"
 
 
 def minari_source(dataset: Any) -> Source:
-    """Read a Minari data set; nothing is downloaded.
+    """Read a Minari data set; nothing is downloaded. Episodes that break are skipped.
 
     Args:
         dataset: An id such as `mujoco/ant/expert-v0`, the folder of a data set, or a
@@ -25,16 +25,18 @@ def minari_source(dataset: Any) -> Source:
 
     Raises:
         ConfigError: Where Minari is not installed.
-        DataError: For an id that is not there, a broken data set, and a wrong number of steps.
+        DataError: For an id that is not there, and a broken data set.
         SpaceError: For actions that are not supported.
     """
     if isinstance(dataset, str | Path):
         dataset = _open(dataset)
+    skipped: list[tuple[str, str]] = []
     return Source(
         name=f"the Minari data set {dataset.id}",
         action=ActionSpec.from_space(dataset.action_space),
-        episodes=_episodes(dataset),
+        episodes=_episodes(dataset, skipped),
         count=int(dataset.total_episodes),
+        skipped=skipped,
     )
 
 
@@ -73,31 +75,33 @@ def _broken(name: str, error: Exception) -> DataError:
     )
 
 
-def _episodes(dataset: Any) -> Iterator[ForeignEpisode]:
-    try:
-        yield from _read(dataset)
-    except DataError:
-        raise
-    except Exception as error:  # as above: its files are opened late
-        raise _broken(dataset.id, error) from None
+def _episodes(dataset: Any, skipped: list[tuple[str, str]]) -> Iterator[ForeignEpisode]:
+    for index in dataset.episode_indices:
+        name = f"{dataset.id} episode {index}"
+        try:
+            (episode,) = dataset.iterate_episodes([index])
+            foreign = _read(episode, name)
+        except Exception as error:  # as above: its files are opened late
+            known = error if isinstance(error, DataError) else _broken(name, error)
+            skipped.append((name, str(known)))
+            continue
+        yield foreign
 
 
-def _read(dataset: Any) -> Iterator[ForeignEpisode]:
-    for episode in dataset.iterate_episodes():
-        name = f"{dataset.id} episode {episode.id}"
-        ends = np.flatnonzero(np.asarray(episode.terminations) | np.asarray(episode.truncations))
-        if len(ends) and ends[0] != len(episode.rewards) - 1:
-            raise DataError(
-                f"{name} ends at step {ends[0] + 1} of {len(episode.rewards)}: it is broken, or "
-                "no data set of whole episodes"
-            )
-        yield ForeignEpisode(
-            name=name,
-            observations=by_key(episode.observations),
-            actions=np.asarray(episode.actions),
-            rewards=np.asarray(episode.rewards),
-            ending=_ending(episode),
+def _read(episode: Any, name: str) -> ForeignEpisode:
+    ends = np.flatnonzero(np.asarray(episode.terminations) | np.asarray(episode.truncations))
+    if len(ends) and ends[0] != len(episode.rewards) - 1:
+        raise DataError(
+            f"{name} ends at step {ends[0] + 1} of {len(episode.rewards)}: it is broken, or no "
+            "data set of whole episodes"
         )
+    return ForeignEpisode(
+        name=name,
+        observations=by_key(episode.observations),
+        actions=np.asarray(episode.actions),
+        rewards=np.asarray(episode.rewards),
+        ending=_ending(episode),
+    )
 
 
 def _ending(episode: Any) -> Ending:

@@ -9,6 +9,7 @@ import numpy as np
 from srvp_world.errors import DataError, SpaceError
 from srvp_world.spaces import ActionSpec
 
+_MOST_CHOICES = 1000  # that are guessed; large numbers are rarely choices
 _NAME_SPACE = "name the space (action_space, or --action-bounds LOW HIGH or --action-choices N)"
 
 
@@ -34,21 +35,17 @@ class ActionReader:
         """Find out what the actions are.
 
         Args:
-            actions: (n, ...) of every episode.
+            actions: (n, ...) of every episode, all alike.
             space: Of the actions; a Box of no shape bounds each component; None guesses.
             notes: Gets what was guessed.
 
         Raises:
-            DataError: Where actions differ in shape, are no numbers, or have no clear bounds.
+            DataError: Where there is no action, or none has clear bounds.
             SpaceError: For a space that is not supported, or does not fit.
         """
         actions = [each for each in actions if len(each)]
         if not actions:
             raise DataError("there is no action between two frames: record longer episodes")
-        shapes = {each.shape[1:] for each in actions}
-        if len(shapes) > 1 or any(each.dtype.kind not in "fiub" for each in actions):
-            dtypes = sorted({str(each.dtype) for each in actions})
-            raise DataError(f"actions are {dtypes} of the shapes {sorted(shapes)}: make them alike")
         rows = np.concatenate(actions)
         one_hot = _one_hot(rows)
         if space is None:
@@ -86,7 +83,7 @@ def _guess(rows: np.ndarray, one_hot: bool, notes: list[str]) -> ActionSpec:
         return ActionSpec(kind="discrete", nvec=(width[0],))
     if rows.dtype.kind == "f":
         largest = float(np.abs(rows).max())
-        if not largest <= 1:  # NaN too
+        if largest > 1:
             raise DataError(
                 f"actions reach {largest:g} and their bounds are unknown: {_NAME_SPACE}"
             )
@@ -99,6 +96,13 @@ def _guess(rows: np.ndarray, one_hot: bool, notes: list[str]) -> ActionSpec:
             f"{_NAME_SPACE}, or store floats"
         )
     counts = tuple(int(n) for n in rows.max(axis=0).reshape(-1).astype(int) + 1)
+    if max(counts) == 1:
+        raise DataError(f"actions are all 0, which tells nothing of the choices: {_NAME_SPACE}")
+    if max(counts) > _MOST_CHOICES:
+        raise DataError(
+            f"actions reach {max(counts) - 1:,}, and more than {_MOST_CHOICES:,} choices are not "
+            f"guessed: {_NAME_SPACE}"
+        )
     shown = counts[0] if len(counts) == 1 else list(counts)
     notes.append(f"actions were taken for {shown} choices, by the highest seen: else {_NAME_SPACE}")
     if len(counts) == 1:

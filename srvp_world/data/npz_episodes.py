@@ -12,8 +12,10 @@ not all zero. Nothing tells the second, so that users must; there, what an episo
 to is not in the file.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -22,9 +24,9 @@ import numpy as np
 from einops import rearrange
 
 from srvp_world.data.episodes import Ending
-from srvp_world.data.foreign import ForeignEpisode, Source
 from srvp_world.data.npz_actions import ActionReader
 from srvp_world.data.npz_file import NpzFile, read_arrays, read_file
+from srvp_world.data.source import ForeignEpisode, Source
 from srvp_world.errors import ConfigError, DataError
 
 Convention = Literal["arrival", "departure", "dreamerv3"]
@@ -46,6 +48,8 @@ def npz_source(
 ) -> Source:
     """Read npz files, of one episode each or of several one after the other.
 
+    Files that break, or whose actions are not shaped like those of most, are skipped.
+
     Args:
         paths: The files.
         convention: Which frame a row of actions belongs to, where there are as many as frames; None
@@ -54,18 +58,19 @@ def npz_source(
 
     Raises:
         ConfigError: For a convention that does not exist.
-        DataError: For broken files, lengths that do not fit, and a convention that is not clear or
-            contradicts the flags in the files.
+        DataError: Where no file can be read, and for a convention that is not clear or contradicts
+            the flags in the files.
         SpaceError: For actions that are not supported.
     """
     if convention is not None and convention not in get_args(Convention):
         known = ", ".join(get_args(Convention))
         raise ConfigError(f"convention must be one of {known}, got {convention!r}")
-    files = [read_file(path) for path in paths]
-    if not files:
+    if not paths:
         raise DataError("there are no npz files: give some")
     warnings: list[str] = []
     notes: list[str] = []
+    skipped: list[tuple[str, str]] = []
+    files = _readable(paths, skipped)
     settled = _settle([file for file in files if file.aligned], convention)
     if settled == "departure":
         warnings.append(_LOST)
@@ -73,21 +78,42 @@ def npz_source(
         notes.append(f"the rows are timed by {settled}, as the rows of is_first tell")
     if any("done" in file.flags and "truncated" not in file.flags for file in files):
         notes.append(_DONE_NOTE)
-    pieces = {file.path: list(_pieces(file, settled)) for file in files}
+    pieces = [(file, piece) for file in files for piece in _pieces(file, settled)]
     reader = ActionReader.of(
-        [file.actions[piece.actions] for file in files for piece in pieces[file.path]],
-        action_space,
-        notes,
+        [file.actions[piece.actions] for file, piece in pieces], action_space, notes
     )
     return Source(
-        name=f"{files[0].path}" if len(files) == 1 else f"{len(files)} npz files",
+        name=f"{paths[0]}" if len(paths) == 1 else f"{len(paths)} npz files",
         action=reader.spec,
-        episodes=_episodes(files, pieces, reader),
-        count=sum(len(each) for each in pieces.values()),
+        episodes=_episodes(pieces, reader, skipped),
+        count=len(pieces),
         assumed=True,
         warnings=warnings,
         notes=notes,
+        skipped=skipped,
     )
+
+
+def _readable(paths: Sequence[Path], skipped: list[tuple[str, str]]) -> list[NpzFile]:
+    """Read what can be read, and keep the reasons of the others; refuse where nothing is left."""
+    files: list[NpzFile] = []
+    for path in paths:
+        try:
+            file = read_file(path)
+            if not file.aligned:
+                _check_whole(file)
+            files.append(file)
+        except DataError as error:
+            skipped.append((str(path), str(error)))
+    if not files:
+        more = f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else ""
+        raise DataError(skipped[0][1] + more)
+    usual = Counter(file.actions.shape[1:] for file in files).most_common(1)[0][0]
+    for file in files:
+        if (shape := file.actions.shape[1:]) != usual:
+            reason = f"{file.path}: actions have shape {shape} each, but most files have {usual}"
+            skipped.append((str(file.path), reason))
+    return [file for file in files if file.actions.shape[1:] == usual]
 
 
 def _settle(files: Sequence[NpzFile], given: Convention | None) -> Convention | None:
@@ -169,15 +195,23 @@ def _pieces(file: NpzFile, convention: Convention | None) -> Iterator[_Piece]:
         begins = bool(ended[stop - 1]) or bool(first[stop : stop + 1].any())
 
 
-def _whole(file: NpzFile) -> _Piece:
-    """One episode of T+1 frames and T actions, which may end nowhere but at its end."""
-    for name in ("terminated", "truncated", "done"):
-        if name in file.flags and (early := np.flatnonzero(file.flags[name][:-1])).size:
+def _check_whole(file: NpzFile) -> None:
+    """Refuse T+1 frames and T actions that end or begin an episode anywhere but at their ends."""
+    for name, flags in file.flags.items():
+        within = np.flatnonzero(flags[1:] if name == "first" else flags[:-1])
+        if within.size:
+            row = within[0] + (name == "first")
+            what = "begins another episode" if name == "first" else "goes on after an end"
             raise DataError(
-                f"{file.path} goes on after {name} in row {early[0]}: store one episode a file"
+                f"{file.path} {what} ({file.keys[name]} in row {row}): store one episode a file"
             )
-    rows = slice(0, len(file.actions))
-    return _Piece(slice(0, file.frames), rows, rows, _ending(file, -1), True)
+
+
+def _whole(file: NpzFile) -> _Piece:
+    """One episode of T+1 frames and T actions."""
+    rows, first = slice(0, len(file.actions)), file.flags.get("first")
+    ending = _ending(file, -1) if len(file.actions) else Ending.UNFINISHED
+    return _Piece(slice(0, file.frames), rows, rows, ending, first is None or bool(first[:1].all()))
 
 
 def _ending(file: NpzFile, row: int) -> Ending:
@@ -190,18 +224,30 @@ def _ending(file: NpzFile, row: int) -> Ending:
 
 
 def _episodes(
-    files: Iterable[NpzFile], pieces: dict[Path, list[_Piece]], reader: ActionReader
+    pieces: Sequence[tuple[NpzFile, _Piece]],
+    reader: ActionReader,
+    skipped: list[tuple[str, str]],
 ) -> Iterator[ForeignEpisode]:
-    for file in files:
-        observations = read_arrays(file.path, list(file.observations))
-        for piece in pieces[file.path]:
+    """Read the observations file by file; those that break are skipped."""
+    for _, group in groupby(pieces, key=lambda pair: pair[0].path):
+        pairs = list(group)
+        file = pairs[0][0]
+        try:
+            observations = read_arrays(file.path, list(file.observations))
+        except DataError as error:
+            skipped.append((str(file.path), str(error)))
+            continue
+        for _, piece in pairs:
+            start = piece.frames.start
             yield ForeignEpisode(
-                name=f"{file.path} row {piece.frames.start}"
-                if piece.frames.start
-                else f"{file.path}",
+                name=f"{file.path} row {start}" if start else f"{file.path}",
                 observations={key: array[piece.frames] for key, array in observations.items()},
                 actions=reader.read(file.actions[piece.actions]),
                 rewards=None if file.rewards is None else file.rewards[piece.rewards],
                 ending=piece.ending,
                 begins=piece.begins,
+                others={
+                    key: f"{rows} rows beside {file.frames} frames"
+                    for key, rows in file.others.items()
+                },
             )

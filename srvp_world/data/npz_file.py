@@ -46,17 +46,21 @@ class NpzFile:
         path: The file.
         frames: How many rows the observations have.
         observations: Their keys.
+        others: Rows of the arrays that are no observations and nothing else that is known, by key.
         actions: (n, ...).
         rewards: (n,), or None.
         flags: (n,) booleans by meaning: terminated, truncated, done, first, last.
+        keys: What the file calls each of these.
     """
 
     path: Path
     frames: int
     observations: tuple[str, ...]
+    others: dict[str, int]
     actions: np.ndarray
     rewards: np.ndarray | None
     flags: dict[str, np.ndarray]
+    keys: dict[str, str]
 
     @property
     def aligned(self) -> bool:
@@ -80,22 +84,27 @@ def read_file(path: Path) -> NpzFile:
         "first": _first(_FIRST, shapes),
         "last": _first(_LAST, shapes),
     }
-    keys = [key for key in named.values() if key is not None]
-    if named["actions"] is None:
+    keys = {name: key for name, key in named.items() if key is not None}
+    if "actions" not in keys:
         raise DataError(
             f"{path} has no actions, but {', '.join(shapes) or 'nothing'}: videos without are "
             "imported with `srvp-world data import`"
         )
-    arrays = read_arrays(path, keys)
-    found = {name: arrays[key] for name, key in named.items() if key is not None}
-    frames, observations = _observations(path, shapes)
+    arrays = read_arrays(path, list(keys.values()))
+    found = {name: arrays[key] for name, key in keys.items()}
+    frames, observations, others = _observations(path, shapes)
+    actions = found.pop("actions")
+    _check_actions(path, keys["actions"], actions)
+    rows = {name: _flat(f"{path}:{keys[name]}", array) for name, array in found.items()}
     file = NpzFile(
         path=path,
         frames=frames,
         observations=observations,
-        actions=found.pop("actions"),
-        rewards=_flat(path, found.pop("rewards")) if "rewards" in found else None,
-        flags={name: _flat(path, array) > 0.5 for name, array in found.items()},
+        others=others,
+        actions=actions,
+        rewards=rows.pop("rewards", None),
+        flags={name: array > 0.5 for name, array in rows.items()},
+        keys=keys,
     )
     _check_lengths(file)
     return file
@@ -105,14 +114,28 @@ def _first(names: Iterable[str], shapes: Shapes) -> str | None:
     return next((name for name in names if name in shapes), None)
 
 
-def _flat(path: Path, array: np.ndarray) -> np.ndarray:
+def _check_actions(path: Path, key: str, actions: np.ndarray) -> None:
+    if not actions.ndim or actions.dtype.kind not in "fiub":
+        raise DataError(
+            f"{path}:{key} is {actions.dtype} {actions.shape}, but actions are numbers, with a row "
+            "for each step: store them so"
+        )
+    if not np.isfinite(actions).all():
+        row = np.argwhere(~np.isfinite(actions))[0, 0]
+        raise DataError(f"{path}:{key} row {row} is NaN or infinite: leave it out")
+
+
+def _flat(what: str, array: np.ndarray) -> np.ndarray:
     """One number a row, also where each has an axis of its own."""
-    if array.ndim == 0 or array.size != len(array):
-        raise DataError(f"{path}: rewards and flags have a number for each row, not {array.shape}")
+    if array.ndim == 0 or array.size != len(array) or array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{what} is {array.dtype} {array.shape}, but rewards and flags have a number for each "
+            "row: store them so"
+        )
     return array.reshape(len(array))
 
 
-def _observations(path: Path, shapes: Shapes) -> tuple[int, tuple[str, ...]]:
+def _observations(path: Path, shapes: Shapes) -> tuple[int, tuple[str, ...], dict[str, int]]:
     """Find what has a row for each frame: the longest that look like frames say how many."""
     others = [key for key, (shape, _) in shapes.items() if key not in _TIME and shape]
     preferred = [key for key in _FRAMES if key in others]
@@ -124,11 +147,15 @@ def _observations(path: Path, shapes: Shapes) -> tuple[int, tuple[str, ...]]:
             "(t, c, h, w) under a key such as image"
         )
     count = shapes[images[0]][0][0]
-    return count, tuple(key for key in others if shapes[key][0][0] == count)
+    rows = {key: shapes[key][0][0] for key in others}
+    wrong = {key: length for key, length in rows.items() if length != count}
+    return count, tuple(key for key in others if key not in wrong), wrong
 
 
 def _check_lengths(file: NpzFile) -> None:
     rows, frames = len(file.actions), file.frames
+    if not frames:
+        raise DataError(f"{file.path} has no frames: leave it out")
     if rows not in (frames, frames - 1):
         raise DataError(
             f"{file.path} has {frames} frames and {rows} actions: there must be one less, or as "
@@ -137,11 +164,11 @@ def _check_lengths(file: NpzFile) -> None:
     lengths = dict(file.flags) if file.rewards is None else {"rewards": file.rewards, **file.flags}
     for name, array in lengths.items():
         # Flags of frames and flags of steps differ by the first, which ends nothing.
-        longer = name not in ("rewards", "first", "last") and len(array) == frames
+        longer = name != "rewards" and len(array) == frames
         if len(array) != rows and not longer:
             raise DataError(
-                f"{file.path} has {frames} frames and {rows} actions, but {len(array)} {name}: "
-                f"there must be {rows}"
+                f"{file.path} has {frames} frames and {rows} actions, but {len(array)} rows of "
+                f"{file.keys[name]}: there must be {rows}"
             )
 
 

@@ -6,21 +6,23 @@ buffers, the last observation of an episode was overwritten or never kept. Actio
 scaled to [-1, 1] in replay buffers, and may lie outside the bounds in rollout buffers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
-from einops import rearrange
 
 from srvp_world.data.episodes import Ending
-from srvp_world.data.foreign import ForeignEpisode, Source
 from srvp_world.data.observations import by_key
+from srvp_world.data.rollout_buffer import rollout_pieces
+from srvp_world.data.source import ForeignEpisode, Source
 from srvp_world.errors import DataError
 from srvp_world.spaces import ActionSpec
 
 Done = Literal["terminated", "truncated"]
-Columns = dict[str, np.ndarray]  # of one env, in the order of time
+
+_BLOCK = 256  # steps that are compared at once
 
 _ROLLOUT = (
     "a rollout buffer keeps no last observation of an episode, and SB3 adds the bootstrapped value "
@@ -31,6 +33,49 @@ _OVERWRITTEN = (
     "optimize_memory_usage overwrites the last observation of an episode: each episode's last step "
     "was dropped, so no episode of this data ends, and a world will not learn that any does"
 )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Observations of one env in the order of time, copied slice by slice: a buffer may be large.
+
+    Attributes:
+        array: (n, envs, ...) as the buffer has it.
+        rows: In the order of time.
+        env: Which one.
+    """
+
+    array: np.ndarray
+    rows: np.ndarray
+    env: int
+
+    def __getitem__(self, steps: slice) -> np.ndarray:
+        """Copy the observations of some steps."""
+        copied: np.ndarray = self.array[self.rows[steps], self.env]
+        return copied
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The steps of one env, the oldest first.
+
+    Attributes:
+        seen: Observations before the steps, by key.
+        led_to: Observations after them.
+        actions: (n, ...) as they are stored.
+        rewards: (n,).
+        ended: (n,) whether an episode ended there.
+        timed_out: (n,) whether a time limit ended it.
+        lost: (n,) whether what the step led to was overwritten.
+    """
+
+    seen: dict[str, _Seen]
+    led_to: dict[str, _Seen]
+    actions: np.ndarray
+    rewards: np.ndarray
+    ended: np.ndarray
+    timed_out: np.ndarray
+    lost: np.ndarray
 
 
 def sb3_source(
@@ -78,12 +123,11 @@ def _pieces(
 ) -> Iterator[ForeignEpisode]:
     """Cut the steps of every env into episodes."""
     for env in range(buffer.n_envs):
-        name = f"env {env}"
         if hasattr(buffer, "episode_starts"):
-            yield from _rollout_pieces(_rollout_columns(buffer, env, count), name)
+            yield from rollout_pieces(buffer, env, count)
         else:
-            columns = _replay_columns(buffer, env, count, done, warnings)
-            yield from _replay_pieces(columns, name, buffer.full, warnings)
+            steps = _replay_steps(buffer, env, count, done, warnings)
+            yield from _replay_pieces(steps, f"env {env}", buffer.full, warnings)
 
 
 def _buffer_of(model_or_buffer: Any) -> tuple[Any, Any]:
@@ -128,9 +172,9 @@ def _in_units(
         yield ForeignEpisode(**{**vars(episode), "actions": actions})
 
 
-def _replay_columns(
+def _replay_steps(
     buffer: Any, env: int, count: int, done: Done | None, warnings: list[str]
-) -> Columns:
+) -> _Steps:
     """Give the steps of one env, the oldest first."""
     overwriting = bool(getattr(buffer, "optimize_memory_usage", False))
     order = (np.arange(count) + (buffer.pos if buffer.full else 0)) % buffer.buffer_size
@@ -142,8 +186,7 @@ def _replay_columns(
     )
     ended = buffer.dones[order, env] > 0.5
     timed_out = buffer.timeouts[order, env] > 0.5
-    lost = ended & overwriting
-    if lost.any():
+    if overwriting and ended.any():
         warnings.append(_OVERWRITTEN)
     elif ended.any() and not buffer.handle_timeout_termination:
         if done is None:
@@ -152,31 +195,23 @@ def _replay_columns(
                 "(handle_timeout_termination is off): say done='terminated' or done='truncated'"
             )
         timed_out = ended & (done == "truncated")
-    return {
-        **_prefixed("seen/", buffer.observations, order, env),
-        **_prefixed("next/", after, rows, env),
-        "actions": buffer.actions[order, env],
-        "rewards": buffer.rewards[order, env],
-        "ended": ended,
-        "timed_out": timed_out,
-        "lost": lost,
-    }
-
-
-def _prefixed(prefix: str, observations: Any, rows: np.ndarray, env: int) -> Columns:
-    """Take rows of one env out of observations (n, envs, ...) by key."""
-    return {
-        prefix + key: array[rows, env]  # a copy
-        for key, array in by_key(observations).items()
-    }
+    return _Steps(
+        seen={key: _Seen(each, order, env) for key, each in by_key(buffer.observations).items()},
+        led_to={key: _Seen(each, rows, env) for key, each in by_key(after).items()},
+        actions=buffer.actions[order, env],
+        rewards=buffer.rewards[order, env],
+        ended=ended,
+        timed_out=timed_out,
+        lost=ended & overwriting,
+    )
 
 
 def _replay_pieces(
-    columns: Columns, name: str, wrapped: bool, warnings: list[str]
+    steps: _Steps, name: str, wrapped: bool, warnings: list[str]
 ) -> Iterator[ForeignEpisode]:
     """Cut the steps of one env where episodes end, and where the next step does not follow."""
-    ended = columns["ended"]
-    follows = _follow(columns)
+    ended = steps.ended
+    follows = _follow(steps)
     torn = ~follows[:-1] & ~ended[:-1]
     inside = int((~ended[:-1]).sum())
     if torn.sum() > inside / 2 and torn.sum() > 1:
@@ -193,82 +228,42 @@ def _replay_pieces(
     begins = not wrapped
     for start, stop in zip([0, *cuts], [*cuts, len(ended)], strict=True):
         last = stop - 1
-        kept = slice(start, stop - 1 if columns["lost"][last] else stop)
+        kept = slice(start, stop - 1 if steps.lost[last] else stop)
         if kept.start < kept.stop:
             yield ForeignEpisode(
                 name=f"{name} step {start}",
-                observations=_chain(columns, kept),
-                actions=columns["actions"][kept],
-                rewards=columns["rewards"][kept],
-                ending=_ending(columns, last),
+                observations=_chain(steps, kept),
+                actions=steps.actions[kept],
+                rewards=steps.rewards[kept],
+                ending=_ending(steps, last),
                 begins=begins,
             )
         begins = bool(ended[last])
 
 
-def _follow(columns: Columns) -> np.ndarray:
-    """(n,) whether a step begins with what the one before led to, and at the end False."""
-    keys = [key.removeprefix("seen/") for key in columns if key.startswith("seen/")]
-    count = len(columns["ended"])
+def _follow(steps: _Steps) -> np.ndarray:
+    """(n,) whether a step is followed by one that begins with what it led to; the last is not."""
+    count = len(steps.ended)
     same = np.ones(count, bool)
-    for key in keys:
-        led_to, begins = columns[f"next/{key}"][:-1], columns[f"seen/{key}"][1:]
-        same[:-1] &= (led_to == begins).reshape(count - 1, -1).all(axis=1)
+    for start in range(0, count - 1, _BLOCK):
+        stop = min(start + _BLOCK, count - 1)
+        for key, seen in steps.seen.items():
+            equal = steps.led_to[key][start:stop] == seen[start + 1 : stop + 1]
+            same[start:stop] &= equal.reshape(stop - start, -1).all(axis=1)
     same[-1] = False
     return same
 
 
-def _chain(columns: Columns, rows: slice) -> Columns:
+def _chain(steps: _Steps, rows: slice) -> dict[str, np.ndarray]:
     """Join observations and the last one's next into (T+1, ...)."""
     last = slice(rows.stop - 1, rows.stop)
     return {
-        key.removeprefix("seen/"): np.concatenate(
-            [columns[key][rows], columns["next/" + key.removeprefix("seen/")][last]]
-        )
-        for key in columns
-        if key.startswith("seen/")
+        key: np.concatenate([seen[rows], steps.led_to[key][last]])
+        for key, seen in steps.seen.items()
     }
 
 
-def _ending(columns: Columns, last: int) -> Ending:
-    if columns["lost"][last] or not columns["ended"][last]:
+def _ending(steps: _Steps, last: int) -> Ending:
+    if steps.lost[last] or not steps.ended[last]:
         return Ending.UNFINISHED
-    return Ending.TRUNCATED if columns["timed_out"][last] else Ending.TERMINATED
-
-
-def _rollout_columns(buffer: Any, env: int, count: int) -> Columns:
-    """Give the steps of one env; sampling from a rollout buffer flattens some of its arrays."""
-    flat = bool(buffer.generator_ready)
-
-    def column(array: np.ndarray) -> np.ndarray:
-        if flat:
-            array = rearrange(array, "(envs n) ... -> n envs ...", envs=buffer.n_envs)
-        return array[:count, env]
-
-    observations = by_key(buffer.observations)
-    return {
-        **{f"seen/{key}": column(array) for key, array in observations.items()},
-        "actions": column(buffer.actions),
-        "rewards": buffer.rewards[:count, env],  # these two are never flattened
-        "starts": buffer.episode_starts[:count, env] > 0.5,
-    }
-
-
-def _rollout_pieces(columns: Columns, name: str) -> Iterator[ForeignEpisode]:
-    """Cut the steps of one env where episodes begin; a piece's last step leads nowhere."""
-    starts = columns["starts"]
-    cuts = np.flatnonzero(starts[1:]) + 1
-    for start, stop in zip([0, *cuts], [*cuts, len(starts)], strict=True):
-        observations: Mapping[str, np.ndarray] = {
-            key.removeprefix("seen/"): array[start:stop]
-            for key, array in columns.items()
-            if key.startswith("seen/")
-        }
-        yield ForeignEpisode(
-            name=f"{name} step {start}",
-            observations=observations,
-            actions=columns["actions"][start : stop - 1],
-            rewards=columns["rewards"][start : stop - 1],
-            ending=Ending.UNFINISHED,
-            begins=bool(starts[start]),
-        )
+    return Ending.TRUNCATED if steps.timed_out[last] else Ending.TERMINATED

@@ -8,14 +8,46 @@ from srvp_world.data.info import DatasetInfo
 from srvp_world.errors import ConfigError
 
 
-def check_bound(max_transitions: int | None) -> None:
-    """Refuse a bound that keeps nothing.
+class Ring:
+    """The bound of a data set, kept by one writer or by several in turn.
 
-    Raises:
-        ConfigError: Naming the value.
+    Trimming looks at every file, so that it waits until a hundredth of the bound was written; the
+    first time it does not wait, as nobody knows how full the folder was.
     """
-    if max_transitions is not None and max_transitions < 1:
-        raise ConfigError(f"max_transitions must be at least 1, got {max_transitions}")
+
+    def __init__(self, max_transitions: int | None) -> None:
+        """Set the bound.
+
+        Args:
+            max_transitions: Steps from frame to frame that may stay; None keeps all.
+
+        Raises:
+            ConfigError: For a bound that keeps nothing.
+        """
+        if max_transitions is not None and max_transitions < 1:
+            raise ConfigError(f"max_transitions must be at least 1, got {max_transitions}")
+        self._bound = max_transitions
+        self._untrimmed = max_transitions or 0  # transitions written since
+
+    def wrote(self, folder: Path, info: DatasetInfo, transitions: int) -> None:
+        """Count what was written, and trim where that is enough.
+
+        Raises:
+            DataError: For a file that is broken.
+        """
+        self._untrimmed += transitions
+        if self._bound is not None and self._untrimmed > self._bound // 100:
+            self.trim(folder, info)
+
+    def trim(self, folder: Path, info: DatasetInfo) -> None:
+        """Bring a data set within the bound.
+
+        Raises:
+            DataError: For a file that is broken.
+        """
+        if self._bound is not None:
+            trim(folder, info, self._bound)
+            self._untrimmed = 0
 
 
 def trim(folder: Path, info: DatasetInfo, max_transitions: int) -> tuple[str, ...]:

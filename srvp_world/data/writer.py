@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from srvp_world.data.episodes import SUFFIX, Ending, Episode, Provenance, write_episode
 from srvp_world.data.index import append_record, record_of
 from srvp_world.data.info import DatasetInfo, create_dataset
-from srvp_world.data.ring import check_bound, trim
+from srvp_world.data.ring import Ring
 from srvp_world.errors import DataError
 
 
@@ -31,7 +31,7 @@ class EpisodeWriter:
         stem: str,
         part_length: int = 1000,
         provenance: Provenance | None = None,
-        max_transitions: int | None = None,
+        ring: Ring | None = None,
     ) -> None:
         """Create the data set where there is none.
 
@@ -41,17 +41,16 @@ class EpisodeWriter:
             stem: Beginning of the names of this writer's files.
             part_length: Transitions of the longest file.
             provenance: Kept with every episode.
-            max_transitions: Bound of the data set: the oldest episodes, whoever wrote them, are
-                deleted where it is exceeded by a hundredth. None keeps all.
+            ring: Bound of the data set, which the writers of one process may share: the oldest
+                episodes, whoever wrote them, are deleted where it is exceeded by a hundredth. None
+                keeps all.
 
         Raises:
-            ConfigError: For a bound that keeps nothing.
             DataError: Where the folder holds another data set, or the stem is no file name.
             OutputError: Where the folder cannot be written.
         """
         if not re.fullmatch(r"\w[\w.-]*", stem):
             raise DataError(f"stem {stem!r} is no file name: use letters, digits, '.', '-' and '_'")
-        check_bound(max_transitions)
         create_dataset(folder, info)
         self.folder = Path(folder)
         self.info = info
@@ -59,9 +58,8 @@ class EpisodeWriter:
         self._counter = _next_counter(self.folder, stem)
         self._part_length = part_length
         self._provenance = dict(provenance or {})
-        self._max_transitions = max_transitions
-        self._untrimmed = 0  # transitions written since the data set was last trimmed
-        self._running = False
+        self._ring = ring or Ring(None)
+        self.running = False  # whether there is an episode to finish
 
     def start(self, frame: np.ndarray, vector: np.ndarray | None = None) -> None:
         """Begin an episode with its first frame (h, w, c) uint8 and vector (d,).
@@ -69,7 +67,7 @@ class EpisodeWriter:
         Raises:
             DataError: For a frame or vector that does not fit, or while an episode is running.
         """
-        if self._running:
+        if self.running:
             raise DataError("an episode is running: finish it before the next one starts")
         action = self.info.action
         first = Episode(
@@ -82,7 +80,7 @@ class EpisodeWriter:
         self._blocks = {name: [array] for name, array in first.arrays.items()}
         self._part = self._length = 0
         self._paths: list[Path] = []
-        self._running = True
+        self.running = True
 
     def add(
         self, action: Any, reward: float | None, frame: np.ndarray, vector: np.ndarray | None = None
@@ -93,7 +91,7 @@ class EpisodeWriter:
 
         Raises:
             DataError: For values that do not fit, or where no episode is running.
-            OutputError: Where a full part cannot be written.
+            OutputError: Where a full part cannot be written; the step is then not added.
         """
         self._require_running()
         dtype = np.float32 if self.info.action is None else self.info.action.dtype
@@ -106,6 +104,7 @@ class EpisodeWriter:
         step.validate(self.info, f"step {self._part * self._part_length + self._length + 1}")
         if self._length == self._part_length:
             self._commit(Ending.UNFINISHED)
+            self._ring.wrote(self.folder, self.info, self._part_length)
         for name, array in step.arrays.items():
             self._blocks[name].append(array[-1:].copy())
         self._length += 1
@@ -118,13 +117,20 @@ class EpisodeWriter:
             OutputError: Where the file cannot be written; the episode is then still running.
         """
         self._require_running()
+        length = self._length
         self._commit(ending)
-        self._running = False
-        self._counter += 1
+        self.drop()
+        self._ring.wrote(self.folder, self.info, length)
         return self._paths
 
+    def drop(self) -> None:
+        """Forget what is not committed of the episode that runs, where one does."""
+        if self.running:
+            self.running = False
+            self._counter += bool(self._paths)
+
     def _require_running(self) -> None:
-        if not self._running:
+        if not self.running:
             raise DataError("no episode is running: start one with its first frame")
 
     def _commit(self, ending: Ending) -> None:
@@ -134,10 +140,6 @@ class EpisodeWriter:
         path = write_episode(self.folder, episode, stem=f"{self._stem}-{self._counter:06d}")
         append_record(self.folder, record_of(path, self.info))
         self._paths.append(path)
-        self._untrimmed += self._length
-        if self._max_transitions and self._untrimmed > self._max_transitions // 100:
-            trim(self.folder, self.info, self._max_transitions)
-            self._untrimmed = 0
         kept = {"frames": 1, "vector": 1, "actions": 0, "rewards": 0}  # the frame that parts share
         self._blocks = {
             name: [array[len(array) - kept[name] :].copy()] for name, array in arrays.items()

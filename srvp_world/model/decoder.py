@@ -27,9 +27,7 @@ class Decoder(nn.Module):
             stages = [
                 _dcgan_stage(w * factor, o) for w, o in zip(widths[:-1], outputs[:-1], strict=True)
             ]
-            stages.append(
-                TransposedConv(widths[-1] * factor, config.channels, 4, 2, 1, bias=False)
-            )
+            stages.append(TransposedConv(widths[-1] * factor, config.channels, 4, 2, 1, bias=False))
         else:
             self.stem = nn.Sequential(stem, nn.Upsample(scale_factor=2))
             depths = VGG_DEPTHS[: len(widths)][::-1]

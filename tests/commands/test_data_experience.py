@@ -34,7 +34,7 @@ def test_foreign_episodes_can_be_imported_checked_and_drawn(episodes, tmp_path, 
     assert run(line) == 0
     out, err = capfd.readouterr()
     assert (out.splitlines()[0], err) == (
-        f"{data}: 3 episodes imported, 24 transitions; 0 were there, 0 skipped",
+        f"{data}: 3 episodes imported, 24 transitions; 0 were there, 0 copies, 0 skipped",
         "",
     )
     assert "note: actions were taken for 3 choices" in out
@@ -42,6 +42,7 @@ def test_foreign_episodes_can_be_imported_checked_and_drawn(episodes, tmp_path, 
     assert results["numbers"]["transitions"] == 24
     assert results["protocol"]["sources"] == [str(episodes)]
     assert run(line) == 0 and "3 were there" in capfd.readouterr()[0]
+    assert json.loads((data / "results.json").read_text()) == results  # nothing new
     assert run(f"data check {data} --quiet") == 0
     assert "3 terminated" in capfd.readouterr()[0]
     batch = draw_windows(
@@ -73,6 +74,17 @@ def test_foreign_episodes_can_be_imported_checked_and_drawn(episodes, tmp_path, 
 )
 def test_wrong_flags_are_told_in_one_line(episodes, tmp_path, refused, flags, words):
     refused(f"data experience {episodes} --out {tmp_path}/data --quiet {flags}", *words)
+
+
+def test_of_many_that_are_skipped_some_are_told(episodes, tmp_path, capfd):
+    for i in range(12):
+        (episodes / f"broken{i}.npz").write_bytes(b"PK")
+    assert run(f"data experience {episodes} --out {tmp_path}/data --quiet") == 0
+    lines = capfd.readouterr()[0].splitlines()
+    assert [line.startswith("skipped: ") for line in lines[:12]] == [True] * 11 + [False]
+    assert lines[10] == "skipped: 2 more" and lines[11].endswith("0 copies, 12 skipped")
+    results = json.loads((tmp_path / "data" / "results.json").read_text())
+    assert len(results["numbers"]["skipped"]) == 12
 
 
 def test_wrong_sources_are_told_in_one_line(tmp_path, refused):

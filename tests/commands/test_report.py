@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command import ENVS, run
+from command import ENVS, copy_of_data, run
 from PIL import Image
 from worlds import tiny_model, tiny_world
 
@@ -84,6 +84,7 @@ def test_a_world_plays_its_own_environment_with_seeds_of_its_own(
         ("--data {data} --policy random", ["--policy", "--data", "leave one out"]),
         ("--data {data} --device tpu9", ["'tpu9'", "use 'cpu'"]),
         ("--data {data} --seed -1", ["--seed", "-1"]),
+        (f"--data {{data}} --seed {2**63}", ["--seed", "2^63", str(2**63)]),
         ("--data no/such/folder", ["no/such/folder", "no data set"]),
         ("--policy smoth-random", ["smoth-random", "did you mean 'smooth-random'?"]),
         ("--policy none.safetensors", ["none.safetensors"]),
@@ -103,6 +104,25 @@ def test_other_data_and_full_folders_are_refused(shop, refused, tmp_path):
     refused(f"report {shop.world} {line} --out {shop.run}", "already holds", "--out")
     refused(f"report {shop.world} {line} --out {shop.world}", "already holds", "--out")
     refused(f"report pendulun {line} --out {tmp_path}/out", "did you mean 'pendulum'?")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("env_id", "Other-v0"),
+        ("env_kwargs", {"length": 9}),
+        ("crop", (0, 0, 16, 16)),
+        ("action_repeat", 3),
+    ],
+)
+def test_data_seen_otherwise_are_refused(shop, refused, tmp_path, field, value):
+    data, _ = copy_of_data(shop, tmp_path)
+    description = json.loads((data / "dataset.json").read_text())
+    seen = description["info"]["pixels"][field]
+    description["info"]["pixels"][field] = value
+    (data / "dataset.json").write_text(json.dumps(description))
+    line = f"report {shop.world} --data {data} {SMALL} --out {tmp_path}/out"
+    refused(line, data, f"{field} {value}", f"the world takes {seen}")
 
 
 def test_a_video_world_needs_data(refused, tmp_path):

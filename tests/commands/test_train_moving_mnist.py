@@ -115,7 +115,7 @@ def test_training_can_begin_with_the_weights_of_a_world(tmp_path, refused):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--seed -1", ["seed must not be negative", "-1"]),
+        ("--seed -1", ["--seed must be in [0, 2^63)", "-1"]),
         ("--content-frames 3 --conditioning 2", ["conditioning is 2", "needs 3"]),
     ],
 )

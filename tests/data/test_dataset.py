@@ -1,5 +1,6 @@
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -358,6 +359,19 @@ def test_two_episodes_give_one_to_each_side(tmp_path):
     assert [len(part) for part in Dataset.open(tmp_path).split(0.5, 0)] == [1, 0]
     record(writer, 1)
     assert [len(part) for part in Dataset.open(tmp_path).split(0.01, 0)] == [1, 1]
+
+
+def test_training_keeps_the_only_beginning(tmp_path):
+    writer = EpisodeWriter(tmp_path, INFO, stem="a")
+    for _ in range(4):
+        record(writer, 1)
+    dataset = Dataset.open(tmp_path)
+    later = tuple(replace(record, part=1) for record in dataset.records[1:])
+    dataset = replace(dataset, records=(dataset.records[0], *later))
+    for seed in range(9):
+        train, validation = dataset.split(0.25, seed)
+        assert train.beginnings(9, seed) and len(validation) <= 1
+    assert any(len(dataset.split(0.25, seed)[1]) for seed in range(9))
 
 
 def test_statistics_are_those_of_all_values(folder):

@@ -6,18 +6,14 @@ import time
 from collections import Counter
 from multiprocessing import get_context
 
-import numpy as np
 import pytest
+from numbered import record, write_on, writer
 
 from srvp_world.data.check import check_values
-from srvp_world.data.dataset import Dataset, EpisodeWriter
-from srvp_world.data.episodes import DatasetInfo, Ending
+from srvp_world.data.dataset import Dataset
 from srvp_world.data.live import REFRESH, LiveWindows, draw_windows
 from srvp_world.errors import ConfigError, DataError, MissingFileError
-from srvp_world.spaces import ActionSpec
 
-BOX = ActionSpec(kind="box", shape=(1,), low=(-1.0,), high=(1.0,))
-INFO = DatasetInfo(frame_size=2, channels=1, action=BOX, rewards=True)
 WINDOWS = {
     "batch_size": 8,
     "window": 4,
@@ -25,19 +21,6 @@ WINDOWS = {
     "min_frames": 2,
     "seed": 0,
 }
-
-
-def record(writer, number, steps=5):
-    """Every frame and reward of an episode is its number."""
-    image = np.full((2, 2, 1), number % 256, np.uint8)
-    writer.start(image)
-    for _ in range(steps):
-        writer.add([0.5], number, image)
-    writer.finish(Ending.TRUNCATED)
-
-
-def writer(folder, bound=None, stem="walk", **settings):
-    return EpisodeWriter(folder, INFO, stem=stem, max_transitions=bound, **settings)
 
 
 def numbers(folder):
@@ -87,6 +70,14 @@ def test_the_index_is_bounded_too(tmp_path):
     assert {json.loads(line)["name"] for line in lines[-4:]} == {
         record.name for record in Dataset.open(tmp_path).records
     }
+
+
+def test_short_sessions_keep_the_bound_too(tmp_path):
+    """None of them writes a hundredth of the bound, but each looks once."""
+    record(writer(tmp_path, stem="large"), 0, steps=199)
+    for number in range(1, 5):
+        record(writer(tmp_path, 200, stem=f"short{number}"), number, steps=1)
+    assert numbers(tmp_path) == [1, 2, 3, 4]
 
 
 def test_a_bound_that_keeps_nothing_is_refused(tmp_path):
@@ -152,14 +143,6 @@ def test_when_all_is_gone_it_is_told(tmp_path):
     next(tmp_path.glob("*.safetensors")).unlink()
     with pytest.raises(DataError, match="holds no episodes yet"):
         windows.batch(0)
-
-
-def write_on(folder, stem, stop):
-    bounded = writer(folder, 100, stem=stem)
-    number = 1
-    while not stop.is_set():
-        record(bounded, number)
-        number += 1
 
 
 def test_readers_live_with_two_writers(tmp_path):

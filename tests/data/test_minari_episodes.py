@@ -1,5 +1,6 @@
 """Minari data sets that are made here and now, and read where Minari keeps them."""
 
+import h5py
 import minari
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_an_id_a_folder_and_a_data_set_are_read_alike(shelf, tmp_path):
 def test_the_command_line_knows_ids_and_folders(shelf):
     make("test/count-v0")
     for name in ("minari:test/count-v0", str(shelf / "test" / "count-v0" / "data")):
-        (source,) = open_sources([name])
+        (source,) = open_sources([name], shelf / "data")
         assert (source.count, source.name) == (2, "the Minari data set test/count-v0")
 
 
@@ -106,6 +107,16 @@ def test_a_data_set_without_pixels_is_refused(shelf, tmp_path):
     ):
         from_minari("test/flat-v0", tmp_path / "data", progress=False)
     assert not (tmp_path / "data").exists()
+
+
+def test_an_episode_that_breaks_is_skipped(shelf, tmp_path):
+    make("test/count-v0")
+    with h5py.File(shelf / "test" / "count-v0" / "data" / "main_data.hdf5", "r+") as file:
+        file["episode_0/terminations"][1] = True  # and goes on
+    result = from_minari("test/count-v0", tmp_path / "data", progress=False)
+    assert (result.episodes, result.transitions) == (1, 4)
+    ((name, reason),) = result.skipped
+    assert name == "test/count-v0 episode 0" and "ends at step 2 of 3" in reason
 
 
 def test_a_broken_data_set_is_refused_in_one_line(shelf, tmp_path):

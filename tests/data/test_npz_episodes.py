@@ -1,28 +1,13 @@
-"""npz files of every timing, with frames that tell where they belong.
-
-Frame t shows t; the action between the frames t and t+1 is (t+1) / 20, the reward of arriving at t
-is t.
-"""
+"""npz files of every timing, and of actions and images of many kinds."""
 
 import numpy as np
 import pytest
 from gymnasium import spaces
+from npz_rows import between, bring, frames, gymnasium, several, shown
 
-from srvp_world.data.dataset import Dataset
 from srvp_world.data.experience import ExperienceConfig, from_npz
-from srvp_world.errors import DataError, SRVPWorldError
+from srvp_world.errors import DataError
 from srvp_world.spaces import ActionSpec
-
-
-def frames(count, first=0):
-    shape = (count, 32, 32, 3)
-    return np.broadcast_to(np.arange(first, first + count)[:, None, None, None], shape).astype("u1")
-
-
-def between(start, stop):
-    """(T, 1) actions and (T,) rewards between the frames [start, stop)."""
-    t = np.arange(start + 1, stop, dtype=np.float32)
-    return t[:, None] / 20, t
 
 
 def arrival(start=0, stop=6):
@@ -49,29 +34,6 @@ def save(path, *episodes, **more):
     arrays = {key: np.concatenate([each[key] for each in episodes]) for key in episodes[0]}
     np.savez(path, **arrays, **more)
     return path
-
-
-def bring(source, tmp_path, **settings):
-    result = from_npz(source, tmp_path / "data", progress=False, **settings)
-    return result, Dataset.open(tmp_path / "data")
-
-
-def shown(data):
-    """(first frame, last frame, ending, part) of each, whose actions and rewards must be right."""
-    found = []
-    for i in range(len(data)):
-        episode = data.read(i)
-        values = episode.frames[:, 0, 0, 0].astype(int)
-        actions, rewards = between(values[0], values[-1] + 1)
-        np.testing.assert_allclose(episode.actions, actions)
-        np.testing.assert_array_equal(episode.rewards, rewards)
-        found.append((values[0], values[-1], str(episode.ending), episode.part))
-    return sorted(found)
-
-
-def gymnasium(**more):
-    actions, rewards = between(0, 6)
-    return {"observations": frames(6), "actions": actions, "rewards": rewards, **more}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +102,7 @@ def test_departure_drops_what_leads_out_of_the_file(tmp_path):
     path = save(tmp_path / "a.npz", episode, episode)
     with pytest.warns(UserWarning, match="with departure, what an episode's last action led to"):
         result, data = bring(path, tmp_path, convention="departure")
-    assert shown(data) == [(0, 5, "unfinished", 0)] and result.present == 1  # they are the same
+    assert shown(data) == [(0, 5, "unfinished", 0)] and (result.copies, result.present) == (1, 0)
 
 
 def test_zeros_everywhere_are_no_evidence(tmp_path):
@@ -224,56 +186,40 @@ def test_an_import_that_was_stopped_goes_on(tmp_path):
     assert bring(tmp_path / "a.npz", tmp_path)[0].present == 1
 
 
-def test_an_episode_that_breaks_is_left_out_and_the_others_go_on(tmp_path):
-    np.savez(tmp_path / "a.npz", **gymnasium())
-    broken = gymnasium()
-    broken["rewards"][2] = np.nan
-    np.savez(tmp_path / "b.npz", **broken)
-    result, data = bring([tmp_path / "a.npz", tmp_path / "b.npz"], tmp_path)
-    assert len(data) == 1 and "b.npz: rewards row 2 is NaN" in result.skipped[0][1]
-    with pytest.raises(DataError, match="rewards row 2 is NaN"):
-        from_npz(tmp_path / "b.npz", tmp_path / "other", progress=False)
+def test_arrays_of_other_lengths_are_left_out_and_told(tmp_path):
+    speed, state = np.zeros((5, 2)), np.zeros((6, 2))
+    (path,) = several(tmp_path, a=gymnasium(speed=speed, state=state))
+    assert bring(path, tmp_path)[0].notes[-1] == "left out: speed, state of the observations"
+    with pytest.raises(DataError, match="'speed' has 5 rows beside 6 frames: store a row for each"):
+        from_npz(path, tmp_path / "other", ExperienceConfig(vector=("speed",)), progress=False)
 
 
-@pytest.mark.parametrize(
-    ("arrays", "words"),
-    [
-        ({"image": frames(4)}, "has no actions, but image: videos"),
-        ({"action": np.zeros((4, 1)), "state": np.zeros((5, 3))}, "has no pixels, but state"),
-        ({"image": frames(4), "action": np.zeros((9, 1))}, "4 frames and 9 actions"),
-        (gymnasium(terminated=np.zeros(3, bool)), "3 terminated: there must be 5"),
-        (gymnasium(done=np.array([0, 1, 0, 0, 0])), "goes on after done in row 1"),
-        (gymnasium(image=frames(6)), "images under observations, image: name one"),
-        (gymnasium() | {"observations": frames(6) / 255}, "of float64: store it as uint8"),
-        (
-            gymnasium() | {"actions": between(0, 6)[0] * 18},
-            "reach 4.5 and their bounds are unknown",
-        ),
-        (gymnasium() | {"actions": -np.arange(5)}, "which are no choices"),
-        (gymnasium() | {"actions": np.array(list("abcde"))}, "actions are"),
-        ({"image": np.array([None]), "action": np.zeros(3)}, "Python objects"),
-    ],
-)
-def test_what_makes_no_sense_is_told_in_one_line(tmp_path, arrays, words):
-    np.savez(tmp_path / "a.npz", **arrays)
-    with pytest.raises(SRVPWorldError, match=words) as refused:
-        bring(tmp_path / "a.npz", tmp_path)
-    assert "\n" not in str(refused.value)
-    assert not (tmp_path / "data").exists()
+@pytest.mark.parametrize(("length", "begins"), [(5, True), (6, True), (6, False)])
+def test_flags_of_frames_and_of_steps_may_stand_beside_one_action_less(tmp_path, length, begins):
+    rows = np.arange(length)
+    flags = {"is_first": (rows == 0) & begins, "is_last": rows == length - 1}
+    (path,) = several(tmp_path, a=gymnasium(**flags))
+    if begins:
+        assert shown(bring(path, tmp_path)[1]) == [(0, 5, "truncated", 0)]
+        return
+    with pytest.warns(UserWarning, match="holds no beginning of an episode, from which dreams"):
+        _, data = bring(path, tmp_path)
+    assert shown(data) == [(0, 5, "truncated", 1)]
 
 
-def test_broken_files_are_named(tmp_path):
-    np.savez(tmp_path / "a.npz", **gymnasium())
-    content = (tmp_path / "a.npz").read_bytes()
-    for cut in (0, 10, len(content) // 2, len(content) - 30):
-        (tmp_path / "a.npz").write_bytes(content[:cut])
-        with pytest.raises(DataError, match="a.npz is truncated or no npz file"):
-            bring(tmp_path / "a.npz", tmp_path)
+def test_an_import_into_a_folder_takes_the_actions_of_the_folder(tmp_path):
+    first, second = several(
+        tmp_path,
+        a=gymnasium() | {"actions": np.array([0, 3, 1, 2, 0])},
+        b=gymnasium() | {"actions": np.array([0, 1, 1, 1, 0])},
+    )
+    bring(first, tmp_path)
+    result, data = bring(second, tmp_path)
+    assert len(data) == 2 and data.info.action.nvec == (4,) and result.notes == ()
 
 
-@pytest.mark.parametrize("name", ["model.zip", "buffer.pkl", "episodes.pt"])
-def test_pickles_are_refused_by_name_with_the_way_within_the_program(tmp_path, name):
-    (tmp_path / name).write_bytes(b"cos\nsystem\n(S'exit'\ntR.")
-    for source in (tmp_path / name, tmp_path):
-        with pytest.raises(DataError, match=rf"{name} would have .*from_sb3\(model.replay_buffer"):
-            bring(source, tmp_path)
+def test_thousands_of_choices_are_not_guessed(tmp_path):
+    (path,) = several(tmp_path, a=gymnasium() | {"actions": np.array([0, 1000, 1, 2, 0])})
+    with pytest.raises(DataError, match="actions reach 1,000, .* --action-choices N"):
+        bring(path, tmp_path)
+    assert bring(path, tmp_path, action_space=spaces.Discrete(1001))[0].transitions == 5

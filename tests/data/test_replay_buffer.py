@@ -4,6 +4,8 @@ Frame t of episode e shows 10 e + t; the action taken there is (10 e + t) / 100,
 arriving at frame t is 10 e + t.
 """
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from stable_baselines3.common.buffers import (
     RolloutBuffer,
 )
 
+from srvp_world.data import replay_buffer
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.experience import ExperienceConfig, from_sb3
 from srvp_world.data.report import report
@@ -143,6 +146,29 @@ def test_steps_that_do_not_follow_each_other_are_cut_and_told(tmp_path):
         _, data = bring(buffer, tmp_path)
     parts = sorted((data.read(i).frames[:, 0, 0, 0].tolist(), data.read(i).part) for i in (0, 1))
     assert parts == [([0, 1, 2, 3, 4], 0), ([104, 105, 106, 107, 108, 109], 1)]
+
+
+def test_steps_are_compared_block_by_block_and_each_with_the_next(monkeypatch):
+    """Whatever the blocks are, a tear is found where it is."""
+    for torn in range(8):
+        buffer = replay(50, [(9, "terminated")])
+        buffer.observations[torn + 1] += 100
+        for size in (1, 2, 4, 8, 1000):
+            monkeypatch.setattr(replay_buffer, "_BLOCK", size)
+            follows = replay_buffer._follow(replay_buffer._replay_steps(buffer, 0, 9, None, []))
+            assert np.flatnonzero(~follows).tolist() == [torn, 8]
+
+
+def test_memory_is_that_of_an_episode_and_not_of_the_buffer(monkeypatch):
+    monkeypatch.setattr(replay_buffer, "_BLOCK", 16)
+    buffer = replay(2000, [(20, "terminated")] * 10)
+    source = replay_buffer.sb3_source(buffer)
+    tracemalloc.start()
+    for _ in source.episodes:
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < buffer.observations[:200].nbytes
 
 
 def test_a_buffer_of_steps_in_any_order_is_refused(tmp_path):

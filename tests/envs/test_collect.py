@@ -53,6 +53,32 @@ def recorded(folder):
     return [dataset.read(i) for i in range(len(dataset))]
 
 
+class Watching(Constant):
+    """Counts the files of a folder before each episode."""
+
+    def __init__(self, folder):
+        super().__init__(1)
+        self.folder, self.files = folder, []
+
+    def reset(self, seed):
+        self.files.append(len(list(self.folder.glob("*.safetensors"))))
+
+
+def test_many_short_episodes_are_bounded_while_they_are_recorded(tmp_path):
+    """Each has less than a hundredth of the bound, and a writer of its own."""
+    policy = Watching(tmp_path)
+    quietly(counter(length=2), tmp_path, policy, episodes=170, max_transitions=300)
+    assert max(policy.files) == 151 and Dataset.open(tmp_path).transitions == 300
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bound_holds_when_all_is_recorded(tmp_path, workers):
+    some = partial(quietly, counter(length=2), tmp_path, RandomPolicy, workers=workers)
+    some(episodes=20)
+    some(episodes=2, seed=20, max_transitions=30)
+    assert Dataset.open(tmp_path).transitions == 30
+
+
 @pytest.mark.parametrize(
     ("repeat", "steps_per_decision", "ending", "workers"),
     [

@@ -16,6 +16,7 @@ from srvp_world.envs import learn
 from srvp_world.envs.collect import collect
 from srvp_world.envs.learn import learn_moving_mnist, learn_world
 from srvp_world.envs.policies import policy_factory
+from srvp_world.errors import DataError
 
 # Unlike the data in all that should follow them.
 MODEL = replace(CONFIG, frame_size=64, reward=False, continuation=False)
@@ -94,6 +95,13 @@ def test_held_out_episodes_are_those_that_are_given(data, tmp_path):
         runs.append([line for line in lines if "validation/frames" in line])
     frames = [json.loads(lines[-1])["validation/frames"] for lines in runs]
     assert frames[0] == pytest.approx(frames[1], rel=1e-3)
+
+
+def test_data_without_a_beginning_are_refused_before_the_fit(data, tmp_path):
+    records = tuple(replace(record, part=1) for record in data.records)
+    with pytest.raises(DataError, match="no beginning of an episode"):
+        learn_world(replace(data, records=records), MODEL, TRAIN, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("stochastic", [True, False])

@@ -13,7 +13,7 @@ from srvp_world.data.dataset import Dataset
 from srvp_world.data.observations import ExperienceConfig
 from srvp_world.envs.pixels import make_pixel_env
 from srvp_world.envs.record import RecordExperience
-from srvp_world.errors import ConfigError, DataError
+from srvp_world.errors import ConfigError, DataError, OutputError
 
 
 class Count(gym.Env):
@@ -88,6 +88,45 @@ def test_what_is_left_is_unfinished_and_what_never_began_is_nothing(tmp_path):
     env.close()
     env.close()
     assert shown(tmp_path) == [(2, "unfinished"), (3, "unfinished")]
+
+
+def refuse(env):
+    with pytest.raises(DataError, match="step 4|step 1"):
+        env.step(9)
+
+
+def test_nothing_is_recorded_after_a_step_that_was_refused(tmp_path):
+    env = RecordExperience(Count(9), tmp_path)
+    play(env, 3)
+    refuse(env)
+    play(env, 5, reset=False)  # to the end, which the recording must not claim to have seen
+    play(env, 2)
+    env.close()
+    assert shown(tmp_path) == [(3, "unfinished"), (2, "unfinished")]
+
+
+def test_an_episode_whose_first_step_was_refused_is_nothing(tmp_path):
+    env = RecordExperience(Count(9), tmp_path)
+    env.reset(seed=0)
+    refuse(env)
+    play(env, 1, reset=False)
+    play(env, 2)
+    env.close()
+    assert shown(tmp_path) == [(2, "unfinished")]
+
+
+@pytest.mark.parametrize("retry", [lambda env: env.reset(seed=0), lambda env: env.close()])
+def test_what_could_not_be_written_is_tried_again(tmp_path, retry):
+    env = RecordExperience(Count(4), tmp_path / "data")
+    play(env, 3)
+    (tmp_path / "data").rename(tmp_path / "gone")
+    with pytest.raises(OutputError):
+        env.step(3)
+    with pytest.raises(OutputError):
+        retry(env)
+    (tmp_path / "gone").rename(tmp_path / "data")
+    retry(env)
+    assert shown(tmp_path / "data") == [(4, "terminated")]
 
 
 def test_the_env_itself_is_not_changed(tmp_path):
