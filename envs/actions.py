@@ -61,7 +61,7 @@ class DreamActions:
             )
         if isinstance(actions, np.ndarray):
             self._check(actions)
-            actions = torch.tensor(actions)
+            actions = torch.from_numpy(actions.copy())  # much quicker than torch.tensor
         elif self._bounds is None and actions.is_floating_point() and not self._bits:
             raise SpaceError(f"actions are {actions.dtype}, the dream wants choices: integers")
         elif actions.is_complex():

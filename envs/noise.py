@@ -10,7 +10,7 @@ _FIRST = -4658895280553007687  # the two multipliers of the SplitMix64 finaliser
 _SECOND = -7723592293110705685
 _LANES = 1 << 20  # words that one draw may use
 _RESETS = 1 << 42  # draws of resets are counted from here, so that no step ever meets them
-_BLOCK = 16  # steps that are drawn at once: on a small batch, a step's own draw would cost the most
+_BLOCK = 32  # steps that are drawn at once: on a small batch, a step's own draw would cost the most
 
 Draw = tuple[Tensor, Tensor]
 """Standard normal numbers (n, normals), and numbers in (0, 1) (n, uniforms)."""

@@ -1,5 +1,7 @@
 """Building blocks that all networks share, and their initialisation."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -28,13 +30,16 @@ class MLP(nn.Sequential):
         for size, following in zip(sizes[:-1], sizes[1:], strict=True):
             modules += [nn.Linear(size, following), nn.ReLU()]
         super().__init__(*modules[:-1])
+        self._linear = tuple(modules[::2])  # a tuple hides from state_dict, where they are already
 
     def forward(self, value: Tensor) -> Tensor:
         """Map (..., inputs) to (..., outputs)."""
-        *hidden, last = [layer for layer in self if isinstance(layer, nn.Linear)]
+        *hidden, last = self._linear
         for layer in hidden:
-            value = linear(value, layer.weight, layer.bias).relu_()
-        return linear(value, last.weight, last.bias)
+            parameters: Any = layer._parameters  # attributes of modules are slow to find
+            value = linear(value, parameters["weight"], parameters["bias"]).relu_()
+        result: Tensor = last(value)
+        return result
 
 
 def initialise_frames(module: nn.Module) -> None:

@@ -80,4 +80,6 @@ class ResidualDynamics(nn.Module):
             y = y + residual
             states.append(y)
             residuals.append(residual)
+        if substeps == 1:  # nothing to copy, which dreams would feel
+            return states[0][:, None], residuals[0][:, None]
         return torch.stack(states, dim=1), torch.stack(residuals, dim=1)

@@ -39,4 +39,4 @@ class Normaliser(nn.Module):
 
     def restore(self, value: Tensor) -> Tensor:
         """Undo the normalisation, within the bounds."""
-        return (value * self.std + self.mean).clamp(self.low, self.high)
+        return torch.addcmul(self.mean, value, self.std).clamp(self.low, self.high)
