@@ -26,8 +26,8 @@ from srvp_world.errors import ConfigError, DataError
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 
-_LARGEST = 16 << 30  # bytes of an array in an npz file, which is read as a whole
-_BROKEN = (
+LARGEST = 16 << 30  # bytes of an array in an npz file, which is read as a whole
+BROKEN = (
     OSError,
     ValueError,
     EOFError,
@@ -107,7 +107,7 @@ def list_clips(path: Path, axes: str | None = None) -> list[ArrayClip]:
         shapes = _shapes(path)
     except DataError:  # is a ValueError, too
         raise
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _broken(path, error) from None
     clips: list[ArrayClip] = []
     for entry, shape in shapes.items():
@@ -150,9 +150,9 @@ def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], size: int, what: s
     """Compare the shape that a header claims with the bytes that follow it."""
     if min(shape) < 0 or math.prod(shape) * dtype.itemsize != size:
         raise DataError(f"{what} says {dtype} {shape}, but has {size:,} bytes: store it again")
-    if size > _LARGEST:
+    if size > LARGEST:
         raise DataError(
-            f"{what} has {size / 2**30:.1f} GiB, but {_LARGEST / 2**30:g} can be read from an npz "
+            f"{what} has {size / 2**30:.1f} GiB, but {LARGEST / 2**30:g} can be read from an npz "
             "file: store it as npy"
         )
 
@@ -195,7 +195,7 @@ def _load(path: Path, entry: str | None, modified: int) -> np.ndarray:
         with np.load(path, allow_pickle=False) as archive:
             array: np.ndarray = archive[f"{entry}.npy"]
             return array
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _broken(path, error) from None
 
 

@@ -175,7 +175,7 @@ def _npz_files(path: Path) -> list[Path]:
     if path.suffix == ".npz":
         return [path]
     if path.suffix == SUFFIX:
-        raise DataError(f"{path} is an episode already: its folder can be trained on")
+        raise DataError(f"{path} needs no import: if it is an episode, train on its folder")
     raise DataError(
         f"{path} is no npz file and no Minari data set: store episodes as npz (image, action, "
         "reward, terminated, truncated)"

@@ -1,9 +1,7 @@
 """What an npz file of experience holds, under which names, and how long each array is."""
 
 import math
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from srvp_world.data.arrays import BROKEN, LARGEST
 from srvp_world.errors import DataError
 
 Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
@@ -24,18 +23,6 @@ _FRAMES = ("frames", "observations", "image", "images", "obs", "pixels")
 _FIRST, _LAST = ("is_first",), ("is_last",)
 
 _TIME = (*_ACTIONS, *_REWARDS, *_TERMINATED, *_TRUNCATED, *_DONE, *_FIRST, *_LAST)
-_LARGEST = 16 << 30  # bytes of one array
-_BROKEN = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    RuntimeError,  # encrypted, or packed in a way that is not implemented
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -196,7 +183,7 @@ def _read_shapes(path: Path) -> Shapes:
                 shapes[name] = (shape, dtype)
     except DataError:  # is a ValueError, too
         raise
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _broken(path, error) from None
     return shapes
 
@@ -210,7 +197,7 @@ def read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names}
-    except _BROKEN as error:
+    except BROKEN as error:
         raise _broken(path, error) from None
 
 
@@ -220,9 +207,9 @@ def _check(what: str, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -
         raise DataError(f"{what} holds Python objects, which are not read: store numbers")
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != size:
         raise DataError(f"{what} says {dtype} {shape}, but has {size:,} bytes: store it again")
-    if size > _LARGEST:
+    if size > LARGEST:
         raise DataError(
-            f"{what} has {size / 2**30:.1f} GiB, but {_LARGEST / 2**30:g} can be read: store "
+            f"{what} has {size / 2**30:.1f} GiB, but {LARGEST / 2**30:g} can be read: store "
             "episodes one by one"
         )
 

@@ -311,7 +311,7 @@ def test_what_is_broken_is_named_in_one_line(tmp_path, name):
 
 
 def test_arrays_too_large_for_the_memory_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "_LARGEST", noise(3).nbytes)
+    monkeypatch.setattr(arrays, "LARGEST", noise(3).nbytes)
     np.savez(tmp_path / "a.npz", noise(3))
     assert len(read(tmp_path / "a.npz")) == 3
     np.savez(tmp_path / "b.npz", noise(4))
