@@ -33,8 +33,8 @@ def solve(args: argparse.Namespace, dynamics: bool, features: bool) -> float:
     """Learn a world from random play, train PPO in its dream alone, and play in reality."""
     content = {"content_in_dynamics": dynamics, "content_in_features": features}
     objective = ObjectiveConfig(observation_std=0.5)
-    # One frame tells the whole content; with two, of which a real episode begins with one alone,
-    # agents found dreams that pay more than reality can.
+    # A real episode begins with one frame, which shows the whole content. Where w came from two,
+    # and fewer windows began an episode, agents found dreams that pay more than reality can.
     model = replace(preset("control").model, content_frames=1, objective=objective, **content)
     schedule = {"iterations": args.updates, "decay": args.updates * 3 // 4, "seed": args.seed}
     windows = {"batch_size": 32, "window": 8, "episode_start_fraction": 0.25}
