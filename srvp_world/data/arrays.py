@@ -128,6 +128,17 @@ def _shapes(path: Path) -> dict[str | None, tuple[int, ...]]:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         return {None: array.shape}
     shapes: dict[str | None, tuple[int, ...]] = {}
+    for entry, shape, dtype, size in array_headers(path):
+        if len(shape) >= 3 and dtype.kind in "uifb":
+            _check_size(shape, dtype, size, f"{path}:{entry}")
+            shapes[entry] = shape
+    return shapes
+
+
+def array_headers(
+    path: Path,
+) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any], int]]:
+    """Yield name, shape, dtype and bytes that follow of each array of an npz file, reading none."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             if not member.filename.endswith(".npy"):
@@ -139,11 +150,7 @@ def _shapes(path: Path) -> dict[str | None, tuple[int, ...]]:
                     header = np.lib.format.read_array_header_2_0
                 shape, _, dtype = header(file)
                 size = member.file_size - file.tell()
-            if len(shape) >= 3 and dtype.kind in "uifb":
-                entry = member.filename.removesuffix(".npy")
-                _check_size(shape, dtype, size, f"{path}:{entry}")
-                shapes[entry] = shape
-    return shapes
+            yield member.filename.removesuffix(".npy"), shape, dtype, size
 
 
 def _check_size(shape: tuple[int, ...], dtype: np.dtype[Any], size: int, what: str) -> None:

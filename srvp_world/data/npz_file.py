@@ -1,7 +1,6 @@
 """What an npz file of experience holds, under which names, and how long each array is."""
 
 import math
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from srvp_world.data.arrays import BROKEN, LARGEST
+from srvp_world.data.arrays import BROKEN, LARGEST, array_headers
 from srvp_world.errors import DataError
 
 Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
@@ -167,20 +166,9 @@ def _read_shapes(path: Path) -> Shapes:
     """
     shapes: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                if not member.filename.endswith(".npy"):
-                    continue
-                name = member.filename.removesuffix(".npy")
-                with archive.open(member) as file:
-                    version = np.lib.format.read_magic(file)
-                    header = np.lib.format.read_array_header_1_0
-                    if version != (1, 0):
-                        header = np.lib.format.read_array_header_2_0
-                    shape, _, dtype = header(file)
-                    size = member.file_size - file.tell()
-                _check(f"{path}:{name}", shape, dtype, size)
-                shapes[name] = (shape, dtype)
+        for name, shape, dtype, size in array_headers(path):
+            _check(f"{path}:{name}", shape, dtype, size)
+            shapes[name] = (shape, dtype)
     except DataError:  # is a ValueError, too
         raise
     except BROKEN as error:
