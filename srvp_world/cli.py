@@ -1,5 +1,6 @@
 """The command `srvp-world`: finds the verb, tells mistakes in one line."""
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -55,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _tell(f"stopped: {kept}")
         return 130
+    except BrokenPipeError:  # as of `| head`: nobody reads on, so there is nothing to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
+        return 141
     return 0
 
 

@@ -51,7 +51,7 @@ def _run(args: Namespace, command: str) -> None:
     world, before = load(args.world, args.device), torch.get_num_threads()
     torch.set_num_threads(args.threads or before)
     try:
-        numbers, protocol = (_dream if args.what == "dream" else _speed)(world, args)
+        numbers, protocol, shown = (_dream if args.what == "dream" else _speed)(world, args)
         if args.out is not None:
             write_results(
                 args.out / RESULTS,
@@ -61,25 +61,24 @@ def _run(args: Namespace, command: str) -> None:
                 seed=0,
                 device=args.device,
             )
+        print(shown)  # last, for whoever reads may have left
     finally:
         torch.set_num_threads(before)
 
 
-def _speed(world: "World", args: Namespace) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+def _speed(world: "World", args: Namespace) -> tuple[Mapping[str, Any], Mapping[str, str], str]:
     from srvp_world.benchmark.speed import PRESET, PROTOCOL, measure_speed, table
 
     name = args.preset or PRESET
     numbers = measure_speed(world, preset_name=name, progress=not args.quiet)
-    print(table(numbers))
-    return numbers, PROTOCOL
+    return numbers, PROTOCOL, table(numbers)
 
 
-def _dream(world: "World", args: Namespace) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+def _dream(world: "World", args: Namespace) -> tuple[Mapping[str, Any], Mapping[str, str], str]:
     from srvp_world.benchmark.dream import PROTOCOL, dream_table, measure_dream
 
     numbers = measure_dream(world, progress=not args.quiet)
-    print(dream_table(numbers))
-    return numbers, PROTOCOL
+    return numbers, PROTOCOL, dream_table(numbers)
 
 
 BENCH = Verb(

@@ -1,3 +1,4 @@
+import os
 import shlex
 import subprocess
 import sys
@@ -85,3 +86,18 @@ def test_bugs_keep_their_traceback(shop, monkeypatch, tmp_path):
     monkeypatch.setattr(Dataset, "open", broken)
     with pytest.raises(ZeroDivisionError):
         run(f"train {shop.data} --out {tmp_path}/run")
+
+
+def test_a_reader_that_leaves_early_sees_no_traceback():
+    code = (
+        "import sys; from dataclasses import replace; from srvp_world import cli; "
+        "cli.VERBS['demo'] = replace(cli.VERBS['demo'], run=lambda *_: print('x' * 10**6)); "
+        "sys.exit(cli.main(['demo', '--out', 'nowhere']))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, timeout=120
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
