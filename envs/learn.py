@@ -17,7 +17,7 @@ from srvp_world.data.live import Windows, draw_windows
 from srvp_world.data.mnist import Digits
 from srvp_world.data.moving_mnist import FRAME, MovingDigits
 from srvp_world.envs.starts import StartPool, clips_of, watch_clips
-from srvp_world.errors import ConfigError
+from srvp_world.errors import ConfigError, MissingFileError
 from srvp_world.model.calibration import calibrate_uncertainty
 from srvp_world.model.srvp import SRVP
 from srvp_world.train.distributed import Processes
@@ -87,16 +87,10 @@ def learn_world(
         config = fit_to_data(model, data)
         network = _network(config, train.seed, init)
         freeze_statistics(network, data)
-        training = data
-        if held_out is None:
-            training, held_out = data.split(VALIDATION_FRACTION, train.seed)
+        context = _context(config, train)
+        training, held_out, validation = _set_apart(data, held_out, config, train)
         training.beginnings(1, train.seed, 1)  # refused where there are none: no dream could start
         sampler = _sampler(training, config, train, without=held_out.episodes)
-        context = _context(config, train)
-        validation: Sequence[Batch] = ()
-        if len(held_out):
-            apart = _validating(train)
-            validation = _first(_sampler(held_out, config, apart, grows=False).batch, apart)
     result = fit(
         network.to(processes.device),
         partial(sampler.batch, shard=processes.shard),
@@ -226,6 +220,27 @@ def freeze_statistics(network: SRVP, data: Dataset) -> None:
     if data.info.vector_dim:
         means, stds = data.vector_statistics()
         network.vector_normaliser.freeze(torch.from_numpy(means), torch.from_numpy(stds))
+
+
+def _set_apart(
+    data: Dataset, held_out: Dataset | None, config: ModelConfig, train: TrainConfig
+) -> tuple[Dataset, Dataset, Sequence[Batch]]:
+    """Choose what to validate on, and read it at once: of a live data set it may soon be gone."""
+    chosen, apart = held_out, _validating(train)
+    while True:
+        training = data
+        if held_out is None:
+            training, chosen = data.split(VALIDATION_FRACTION, train.seed)
+        assert chosen is not None
+        if not len(chosen):
+            return training, chosen, ()
+        try:
+            sampler = _sampler(replace(chosen, live=False), config, apart)
+            return training, chosen, _first(sampler.batch, apart)
+        except MissingFileError:
+            if held_out is not None or not data.live:
+                raise
+            data = Dataset.open(data.folder, live=True)
 
 
 def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig, **living: Any) -> Windows:

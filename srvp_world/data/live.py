@@ -37,7 +37,6 @@ class LiveWindows:
         sampler: Callable[[Dataset], Windows],
         *,
         without: Collection[str] = (),
-        grows: bool = True,
     ) -> None:
         """Begin with the episodes that are there.
 
@@ -45,10 +44,9 @@ class LiveWindows:
             dataset: Where the windows come from.
             sampler: Draws windows of a data set that does not change.
             without: Episodes that are never drawn, such as those held out.
-            grows: Whether to draw new episodes, and not only go without those that vanish.
         """
         self.dataset = dataset
-        self._make, self._without, self._grows = sampler, frozenset(without), grows
+        self._make, self._without = sampler, frozenset(without)
         self._sampler = sampler(dataset)
         self._drawn = 0
 
@@ -58,7 +56,7 @@ class LiveWindows:
         Raises:
             DataError: Where nothing is left, or a file is broken.
         """
-        if self._grows and self._drawn % REFRESH == 0 and self._drawn:
+        if self._drawn % REFRESH == 0 and self._drawn:
             self.refresh()
         self._drawn += 1
         while True:
@@ -74,27 +72,19 @@ class LiveWindows:
             DataError: Where nothing is left, or a file is broken.
         """
         now = Dataset.open(self.dataset.folder, live=True)
-        known = frozenset(self.dataset.episodes)
-        records = tuple(
-            record
-            for record in now.records
-            if record.episode not in self._without and (self._grows or record.episode in known)
-        )
+        records = tuple(record for record in now.records if record.episode not in self._without)
         if records != self.dataset.records:
             self.dataset = replace(now, records=records)
             self._sampler = self._make(self.dataset)
         return self.dataset
 
 
-def draw_windows(
-    dataset: Dataset, *, without: Collection[str] = (), grows: bool = True, **settings: Any
-) -> Windows:
+def draw_windows(dataset: Dataset, *, without: Collection[str] = (), **settings: Any) -> Windows:
     """Draw windows of a data set, live where it is.
 
     Args:
         dataset: Where they come from.
         without: Episodes that are never drawn, of those that come.
-        grows: Whether to draw episodes that come.
         settings: Of `WindowSampler`.
 
     Raises:
@@ -102,6 +92,4 @@ def draw_windows(
         DataError: As `WindowSampler` does.
     """
     make: Callable[[Dataset], WindowSampler] = partial(WindowSampler, **settings)
-    return (
-        LiveWindows(dataset, make, without=without, grows=grows) if dataset.live else make(dataset)
-    )
+    return LiveWindows(dataset, make, without=without) if dataset.live else make(dataset)

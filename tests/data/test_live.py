@@ -104,14 +104,6 @@ def test_new_episodes_are_drawn_soon_and_those_held_out_never(tmp_path):
     assert windows.refresh().transitions == 15
 
 
-def test_held_out_windows_do_not_grow(tmp_path):
-    growing = writer(tmp_path)
-    record(growing, 1)
-    windows = draw_windows(Dataset.open(tmp_path, live=True), grows=False, **WINDOWS)
-    record(growing, 2)
-    assert seen(windows, 2 * REFRESH) == {1}
-
-
 def test_a_data_set_that_is_not_live_is_read_as_ever(tmp_path):
     record(writer(tmp_path), 1)
     data = Dataset.open(tmp_path)

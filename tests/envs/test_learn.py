@@ -1,6 +1,7 @@
 """A world learnt from a folder: what it freezes, and what it carries."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -14,9 +15,9 @@ from srvp_world.data.dataset import Dataset
 from srvp_world.data.mnist import Digits, shipped_digits
 from srvp_world.envs import learn
 from srvp_world.envs.collect import collect
-from srvp_world.envs.learn import learn_moving_mnist, learn_world
+from srvp_world.envs.learn import VALIDATION_FRACTION, learn_moving_mnist, learn_world
 from srvp_world.envs.policies import policy_factory
-from srvp_world.errors import DataError
+from srvp_world.errors import DataError, MissingFileError
 
 # Unlike the data in all that should follow them.
 MODEL = replace(CONFIG, frame_size=64, reward=False, continuation=False)
@@ -102,6 +103,19 @@ def test_data_without_a_beginning_are_refused_before_the_fit(data, tmp_path):
     with pytest.raises(DataError, match="no beginning of an episode"):
         learn_world(replace(data, records=records), MODEL, TRAIN, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_held_out_episodes_of_live_data_may_vanish_before_they_are_read(data, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(data.folder, folder)
+    live = Dataset.open(folder, live=True)
+    _, held_out = live.split(VALIDATION_FRACTION, TRAIN.seed)
+    for record in held_out.records:
+        (folder / record.name).unlink()
+    learn_world(live, MODEL, TRAIN, tmp_path / "run", progress=False)
+    assert "validation/frames" in (tmp_path / "run" / "scalars.jsonl").read_text()
+    with pytest.raises(MissingFileError):
+        learn_world(replace(live, live=False), MODEL, TRAIN, tmp_path / "other", progress=False)
 
 
 @pytest.mark.parametrize("stochastic", [True, False])
