@@ -9,20 +9,20 @@ import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
+from srvp_world.agents.distributions import Distribution, distribution
+from srvp_world.agents.exploration import Exploration
 from srvp_world.checkpoint import World, load, load_weights, read_tensors, write_tensors
 from srvp_world.config import from_json, to_json
 from srvp_world.envs.latent import Watcher
 from srvp_world.envs.pixels import Observed
-from srvp_world.envs.policies import SmoothRandomPolicy
-from srvp_world.errors import ConfigError, WorldFileError
+from srvp_world.errors import ConfigError, SpaceError, WorldFileError
 from srvp_world.spaces import ActionSpec
 
-FORMAT_VERSION = 1
-_EXPLORATION_KEY = 0x657870  # so that no one else draws the same numbers from a seed
-_ACTIVATIONS: dict[Literal["tanh", "relu"], type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+_HEADER = "srvp_world_policy"
+FORMAT_VERSION = 2  # 1 had neither squashed nor greedy policies
+ACTIVATIONS: dict[Literal["tanh", "relu"], type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,11 @@ class PolicyConfig:
         activation: `tanh` or `relu`.
         action: The actions it takes.
         world: Fingerprint of the world whose features it was trained on.
+        squashed: Of a box: the network gives mean and log standard deviation, and a tanh squashes
+            what is drawn into the bounds, as in SAC; else it gives the mean alone, and what is
+            drawn is clipped, as in PPO.
+        greedy: The outputs are values of choices, as in DQN: the best is taken even where others
+            draw.
     """
 
     feature_dim: int
@@ -42,70 +47,58 @@ class PolicyConfig:
     activation: Literal["tanh", "relu"]
     action: ActionSpec
     world: str
+    squashed: bool = False
+    greedy: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse policies that no action space has.
+
+        Raises:
+            ConfigError: Naming the field.
+        """
+        is_box = self.action.kind == "box"
+        if (self.squashed and not is_box) or (self.greedy and is_box):
+            field, kinds = ("greedy", "choices and bits") if is_box else ("squashed", "boxes")
+            raise ConfigError(f"{field} policies are for {kinds}, not {self.action.space}")
+
+
+def mlp(
+    inputs: int, hidden: tuple[int, ...], outputs: int, activation: Literal["tanh", "relu"]
+) -> nn.Sequential:
+    """Build a plain network of linear layers, with an activation after all but the last."""
+    layers: list[nn.Module] = []
+    sizes = [inputs, *hidden]
+    for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(before, after), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
 
 class LatentPolicy(nn.Module):
     """A policy that reads normalised features.
 
-    It draws from a Gaussian for boxes, from categoricals for choices, from Bernoullis for bits.
+    It draws from a Gaussian for boxes, from categoricals for choices, from Bernoullis for bits; see
+    `agents.distributions`.
     """
 
     def __init__(self, config: PolicyConfig):
         """Build the network."""
         super().__init__()
         self.config = config
-        layers: list[nn.Module] = []
-        sizes = [config.feature_dim, *config.hidden]
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
-            layers += [nn.Linear(inputs, outputs), _ACTIVATIONS[config.activation]()]
-        self.network = nn.Sequential(*layers, nn.Linear(sizes[-1], config.action.width))
-        self.log_std = nn.Parameter(
-            torch.zeros(config.action.width if config.action.kind == "box" else 0)
-        )
-
-    @classmethod
-    def from_sb3(cls, model: BaseAlgorithm, world: World) -> "LatentPolicy":
-        """Copy the actor of an SB3 PPO or A2C model with an MLP policy.
-
-        Raises:
-            ConfigError: For other algorithms and policies.
-        """
-        policy = model.policy
-        if not isinstance(policy, ActorCriticPolicy) or world.action is None:
-            raise ConfigError(
-                f"cannot store a {type(model).__name__} policy: use PPO or A2C with 'MlpPolicy'"
-            )
-        hidden = [
-            layer for layer in policy.mlp_extractor.policy_net if isinstance(layer, nn.Linear)
-        ]
-        activation = next(
-            (n for n, kind in _ACTIVATIONS.items() if kind is policy.activation_fn), None
-        )
-        if activation is None or policy.features_dim != world.model.feature_dim:
-            raise ConfigError(
-                "cannot store the policy: use an MLP with tanh or ReLU on the world's latents"
-            )
-        ours = cls(
-            PolicyConfig(
-                feature_dim=world.model.feature_dim,
-                hidden=tuple(layer.out_features for layer in hidden),
-                activation=activation,
-                action=world.action,
-                world=world.fingerprint,
-            )
-        )
-        linear = [layer for layer in ours.network if isinstance(layer, nn.Linear)]
-        for target, source in zip(linear, [*hidden, policy.action_net], strict=True):
-            target.load_state_dict(source.state_dict())
-        if world.action.kind == "box":
-            ours.log_std.data.copy_(policy.log_std.detach())
-        return ours.requires_grad_(False)
+        width = config.action.width
+        outputs = 2 * width if config.squashed else width
+        self.network = mlp(config.feature_dim, config.hidden, outputs, config.activation)
+        free = config.action.kind == "box" and not config.squashed
+        self.log_std = nn.Parameter(torch.zeros(width if free else 0))
 
     def save(self, path: str | Path) -> Path:
         """Write the policy to one safetensors file, atomically."""
+        return write_tensors(Path(path), *self.packed())
+
+    def packed(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Give the tensors and the metadata of a policy file, to which others may add."""
         header = {"version": FORMAT_VERSION, **to_json(self.config)}
         tensors = {name: tensor.detach().cpu() for name, tensor in self.state_dict().items()}
-        return write_tensors(Path(path), tensors, {"srvp_world_policy": json.dumps(header)})
+        return tensors, {_HEADER: json.dumps(header)}
 
     @classmethod
     def load(cls, path: str | Path, world: World) -> "LatentPolicy":
@@ -117,16 +110,11 @@ class LatentPolicy(nn.Module):
         """
         where = f"policy file {str(path)!r}"
         tensors, metadata = read_tensors(Path(path), "a policy file")
-        if "srvp_world_policy" not in metadata:
+        if _HEADER not in metadata:
             raise WorldFileError(
-                f"{where} holds no policy: save one with LatentPolicy.from_sb3(...).save(path)"
+                f"{where} holds no policy: save a LatentPolicy, as of policy_from_sb3(model, world)"
             )
-        header = json.loads(metadata["srvp_world_policy"])
-        if header.pop("version", 0) > FORMAT_VERSION:
-            raise WorldFileError(
-                f"{where} is from a newer srvp-world: upgrade with `pip install -U srvp-world`"
-            )
-        config = from_json(PolicyConfig, header)
+        config = _read_header(metadata[_HEADER], where)
         if config.world != world.fingerprint:
             raise WorldFileError(
                 f"{where} belongs to world {config.world}, not {world.fingerprint}: "
@@ -136,31 +124,32 @@ class LatentPolicy(nn.Module):
         load_weights(policy, tensors, where)
         return policy.requires_grad_(False)
 
+    def distribution(self, features: Tensor) -> Distribution:
+        """Give the distribution over actions on features (..., d)."""
+        log_std = None if self.config.squashed else self.log_std
+        return distribution(self.network(features), self.config.action, log_std)
+
     @torch.no_grad()
     def choose(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Choose actions (b, ...) on features (b, d): the likeliest, or draws from a generator."""
-        output: Tensor = self.network(features)
-        action = self.config.action
-        if action.kind == "box":
-            if generator is not None:
-                output = output + self.log_std.exp() * torch.randn(
-                    output.shape, generator=generator
-                )
-            low, high = (output.new_tensor(bound) for bound in (action.low, action.high))
-            return output.clamp(low, high).reshape(-1, *action.shape)
-        if action.kind == "multibinary":
-            level = 0.5 if generator is None else torch.rand(output.shape, generator=generator)
-            return (output.sigmoid() > level).long()
-        choices = [
-            _choose(logits, generator) for logits in torch.split(output, list(action.nvec), dim=-1)
-        ]
-        return choices[0] if action.kind == "discrete" else torch.stack(choices, dim=-1)
+        actions = self.distribution(features)
+        if generator is None or self.config.greedy:
+            return actions.mode
+        return actions.draw(generator)
 
 
-def _choose(logits: Tensor, generator: torch.Generator | None) -> Tensor:
-    if generator is None:
-        return logits.argmax(-1)
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
+def _read_header(text: str, where: str) -> PolicyConfig:
+    """Check and parse what a policy file says beside its tensors."""
+    try:
+        header = json.loads(text)
+        version = header.pop("version", 0) if isinstance(header, dict) else 0
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise WorldFileError(
+                f"{where} is from a newer srvp-world: upgrade with `pip install -U srvp-world`"
+            )
+        return from_json(PolicyConfig, header)
+    except (ConfigError, SpaceError, json.JSONDecodeError) as error:
+        raise WorldFileError(f"{where} has a broken header ({error}): copy it again") from None
 
 
 class LatentAgent:
@@ -180,24 +169,19 @@ class LatentAgent:
             world: What the policy was trained in.
             policy: Reads the world's features.
             deterministic: Whether to take the likeliest action, or to draw one.
-            explore: Share of decisions that follow smooth random actions instead. Data to learn
-                from need them: where an action always follows from the state, no model can tell
-                what the action did.
+            explore: Share of decisions that follow smooth random actions instead.
 
         Raises:
             ConfigError: For a share outside [0, 1].
         """
-        if not 0 <= explore <= 1:
-            raise ConfigError(f"explore must be in [0, 1], got {explore}")
-        self.policy, self.deterministic, self.explore = policy, deterministic, explore
+        self.policy, self.deterministic = policy, deterministic
         self.watcher = Watcher(world)
-        self._random = SmoothRandomPolicy(policy.config.action)
+        self._exploration = Exploration(policy.config.action, explore)
         self.reset(0)
 
     def reset(self, seed: int) -> None:
         """Begin a new episode."""
-        self._random.reset(seed)
-        self._rng = np.random.default_rng([seed, _EXPLORATION_KEY])
+        self._exploration.reset(seed)
         self._generator = None if self.deterministic else torch.Generator().manual_seed(seed)
         self._last: Any = None
 
@@ -206,11 +190,7 @@ class LatentAgent:
         watcher = self.watcher
         features = watcher.begin(shown) if self._last is None else watcher.follow(shown, self._last)
         action = self.policy.choose(torch.from_numpy(features)[None], self._generator)[0].numpy()
-        # A choice is a NumPy scalar; a number of a box without axes is an array all the same.
-        self._last = action[()] if self.policy.config.action.kind == "discrete" else action
-        other = self._random.act(shown)
-        if self._rng.random() < self.explore:
-            self._last = other
+        self._last = self._exploration.mix(action, shown)
         return self._last
 
 

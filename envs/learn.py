@@ -251,6 +251,7 @@ def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig, **living: A
         episode_start_fraction=train.episode_start_fraction,
         min_frames=config.content_frames,
         seed=train.seed,
+        with_first=config.content_from_first,
         **living,
     )
 

@@ -9,8 +9,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from srvp_world.agents.policy import LatentAgent, LatentPolicy
-from srvp_world.agents.ppo import train_ppo
+from srvp_world.agents.policy import LatentAgent
+from srvp_world.agents.sb3 import train_in_dream
+from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.config import ObjectiveConfig, PixelConfig
 from srvp_world.data.dataset import Dataset
 from srvp_world.envs.collect import collect, run_episodes
@@ -43,8 +44,8 @@ def solve(args: argparse.Namespace, dynamics: bool, features: bool) -> float:
         data, run = Path(folder, "data"), Path(folder, "run")
         collect(PIXELS, data, RandomPolicy, episodes=args.collect, seed=args.seed)
         world, pool, _ = learn_world(Dataset.open(data), model, train, run)
-    ppo = train_ppo(world, steps=args.steps, horizon=10, seed=args.seed, pool=pool)
-    return play(args, LatentAgent(world, LatentPolicy.from_sb3(ppo, world)))
+    ppo = train_in_dream(world, steps=args.steps, horizon=10, seed=args.seed, pool=pool)
+    return play(args, LatentAgent(world, policy_from_sb3(ppo, world)))
 
 
 if __name__ == "__main__":

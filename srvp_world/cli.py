@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from srvp_world import __version__
+from srvp_world.commands.agent import AGENT
 from srvp_world.commands.bench import BENCH
 from srvp_world.commands.collect import COLLECT
 from srvp_world.commands.data import DATA
@@ -23,6 +24,7 @@ VERBS = {
     "data": DATA,
     "collect": COLLECT,
     "train": TRAIN,
+    "agent": AGENT,
     "evaluate": EVALUATE,
     "predict": PREDICT,
     "play": PLAY,

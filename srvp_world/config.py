@@ -21,8 +21,17 @@ class ObjectiveConfig:
         observation_std: Standard deviation of the Gaussian likelihood of a pixel.
         beta_y: Weight of KL(q(y_1) || p(y_1)).
         beta_z: Weight of the KL of the innovations.
+        consistency: Weight of the distance between states at every age and what the model would
+            begin with there, q(y_1 = y_t | x_t..x_{t+k-1}), in deviations of the latter: states
+            then look alike at any age. Not in the paper.
+        overshooting: Frames that are imagined ahead from every inferred state, with its actions and
+            the mean of the prior, and held against what came: codes, rewards and ends. It is what
+            dreams do. 0 for none, as in the paper.
         residual_weight: Weight of the (not squared) L2 norms of the Euler residuals.
+        code_std: Standard deviation of the likelihood of a frame's code.
         reward_std: Standard deviation of the likelihood of a reward, in units of the rewards' own.
+        reward_std_fits: Whether that deviation grows to the errors' own where they are larger, so
+            that rewards which nothing foretells, such as rare ones, do not drown the frames.
         continuation_weight: Weight of the log-likelihood of going on.
         vector_std: Standard deviation of the likelihood of a normalised vector.
     """
@@ -30,16 +39,27 @@ class ObjectiveConfig:
     observation_std: float = 1.0
     beta_y: float = 1.0
     beta_z: float = 1.0
+    consistency: float = 0.0
+    overshooting: int = 0
+    code_std: float = 0.1
     residual_weight: float = 1.0
     reward_std: float = 0.1
+    reward_std_fits: bool = False
     continuation_weight: float = 1.0
     vector_std: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse scales that are not positive and negative weights."""
-        for name in ("observation_std", "reward_std", "vector_std"):
+        for name in ("observation_std", "code_std", "reward_std", "vector_std"):
             _require(getattr(self, name) > 0, f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("beta_y", "beta_z", "residual_weight", "continuation_weight"):
+        for name in (
+            "beta_y",
+            "beta_z",
+            "consistency",
+            "overshooting",
+            "residual_weight",
+            "continuation_weight",
+        ):
             _require(
                 getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
             )
@@ -59,6 +79,8 @@ class ModelConfig:
         state_dim: Size of the state y.
         innovation_dim: Size of the innovation z.
         content_frames: How many frames q(y_1) and the content w are inferred from (k).
+        filter: Whether z is inferred by the paper's `lstm` on all frames so far, or from the frame
+            and the `state` before it, which corrects itself at any age.
         inference_hidden: Width of the inference networks, and size of w.
         inference_layers: Linear layers of q(y_1).
         dynamics_hidden: Width of the prior, of f and of the heads.
@@ -69,8 +91,12 @@ class ModelConfig:
         vector_dim: Size of the proprioceptive vector beside the frames; 0 for none.
         reward: Whether there is a reward head.
         continuation: Whether there is a continuation head.
+        code_head: Whether there is a head that tells a frame's code from its state. Small things
+            are hard to learn from pixels, which hardly overlap; codes show them plainly.
         content_in_dynamics: Whether prior, f and heads also see w, where static goals live.
         content_in_features: Whether policies see w beside y.
+        content_from_first: Whether w of experience comes from the first frame of the episode, as it
+            does where an agent acts, and not from frames anywhere in a window, as of video.
         ensemble: Heads whose disagreement tells where the world guesses; 0 for none.
         objective: The training objective.
     """
@@ -94,8 +120,11 @@ class ModelConfig:
     vector_dim: int = 0
     reward: bool = False
     continuation: bool = False
+    code_head: bool = False
     content_in_dynamics: bool = False
     content_in_features: bool = False
+    content_from_first: bool = False
+    filter: Literal["lstm", "state"] = "lstm"
     ensemble: int = 0
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
 
@@ -104,6 +133,10 @@ class ModelConfig:
         _require(
             self.architecture in ("dcgan", "vgg"),
             f"architecture must be 'dcgan' or 'vgg', got {self.architecture!r}",
+        )
+        _require(
+            self.filter in ("lstm", "state"),
+            f"filter must be 'lstm' or 'state', got {self.filter!r}",
         )
         _require(
             self.frame_size in FRAME_SIZES,
@@ -134,6 +167,10 @@ class ModelConfig:
         _require(
             self.ensemble == 0 or self.ensemble >= 2,
             f"ensemble must be 0, or 2 or more heads to disagree, got {self.ensemble}",
+        )
+        _require(
+            not self.objective.overshooting or self.code_head or self.reward or self.continuation,
+            "overshooting has nothing to hold what it imagines against: set code_head",
         )
 
 

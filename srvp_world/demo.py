@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from srvp_world.agents.evaluate import evaluate_in_dream, evaluate_in_reality
 from srvp_world.agents.policy import LatentPolicy
-from srvp_world.agents.ppo import train_ppo
+from srvp_world.agents.sb3 import train_in_dream
+from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.benchmark.plots import plot_returns
 from srvp_world.checkpoint import World, load
 from srvp_world.config import PixelConfig, TrainConfig, to_json
@@ -204,16 +206,15 @@ def _train_agent(
     policies: dict[int, Path] = {}
 
     def keep(model: PPO) -> None:
-        learnt_from = (
-            model.num_timesteps - model.n_steps * model.n_envs
-        )  # the last rollout is not yet
+        # The last rollout is not yet learnt from.
+        learnt_from = model.num_timesteps - model.n_steps * model.n_envs
         if learnt_from >= len(policies) * every:
             policies[learnt_from] = _save(model, world, out, f"step_{learnt_from:07d}")
 
     started = perf_counter()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small networks lose more than they gain from a second thread
-    model = train_ppo(
+    model = train_in_dream(
         world, steps=config.dream_steps, seed=seed, pool=pool, on_rollout=keep, progress=progress
     )
     torch.set_num_threads(threads)
@@ -221,8 +222,8 @@ def _train_agent(
     return policies, perf_counter() - started
 
 
-def _save(model: PPO, world: World, out: Path, name: str) -> Path:
-    return LatentPolicy.from_sb3(model, world).save(out / "policies" / f"{name}.safetensors")
+def _save(model: BaseAlgorithm, world: World, out: Path, name: str) -> Path:
+    return policy_from_sb3(model, world).save(out / "policies" / f"{name}.safetensors")
 
 
 def _evaluate(

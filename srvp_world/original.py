@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from srvp_world.config import ModelConfig, ObjectiveConfig
+from srvp_world.config import ModelConfig, ObjectiveConfig, from_json
 from srvp_world.errors import WorldFileError, did_you_mean
 from srvp_world.model.srvp import SRVP
 
@@ -67,9 +67,8 @@ def load(config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> SRVP:
             raise WorldFileError(
                 f"the original's config lacks {name!r}: {did_you_mean(name, config)}"
             )
-    objective = ObjectiveConfig(
-        **{ours: float(config[old]) for old, ours in _OBJECTIVE.items() if old in config}
-    )
+    weights = {ours: float(config[old]) for old, ours in _OBJECTIVE.items() if old in config}
+    objective = from_json(ObjectiveConfig, weights)
     shape = {ours: config[old] for old, ours in _ARGUMENTS.items() if old in config}
     model = SRVP(ModelConfig(**shape, objective=objective))
     tensors = model.state_dict()

@@ -62,6 +62,8 @@ class Batch:
         rewards: (b, t - 1) in the environment's units, or None.
         continues: (b, t - 1), 0.0 where the episode terminated at the arrival, else 1.0; or None.
         vector: (b, t, d), or None.
+        first_frame: (b, c, h, w), of the episode that each window is cut from, or None.
+        first_vector: (b, d) beside it, or None.
     """
 
     frames: Tensor
@@ -71,11 +73,20 @@ class Batch:
     rewards: Tensor | None = None
     continues: Tensor | None = None
     vector: Tensor | None = None
+    first_frame: Tensor | None = None
+    first_vector: Tensor | None = None
 
     @property
     def observation(self) -> Observation:
         """The frames, and the vector where there is one."""
         return Observation(self.frames, self.vector)
+
+    @property
+    def first(self) -> Observation | None:
+        """How the episodes began, where that is known."""
+        if self.first_frame is None:
+            return None
+        return Observation(self.first_frame, self.first_vector)
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move every tensor to a device."""

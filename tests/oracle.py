@@ -16,7 +16,7 @@ BOX = ActionSpec(kind="box", shape=(1,), low=(-9.0,), high=(9.0,))
 
 @dataclass(frozen=True)
 class Count:
-    """A state of the protocol, and nothing more: (b,) numbers."""
+    """A state of the protocol, and nothing more: (b, ...) numbers."""
 
     number: Tensor
 
@@ -35,7 +35,7 @@ class Count:
         return type(self)(self.number[rows])
 
     def repeat(self, times: int) -> Self:
-        return type(self)(self.number.repeat_interleave(times))
+        return type(self)(self.number.repeat_interleave(times, 0))
 
     @classmethod
     def cat(cls, states: Sequence[Self]) -> Self:

@@ -15,12 +15,17 @@ from srvp_world.data.dataset import Dataset
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.py"))
-SHORTER = {"static_goal.py": ["--collect", "20", "--updates", "3"]}
+SHORTER = {
+    "static_goal.py": ["--collect", "20", "--updates", "3"],
+    "offline.py": ["--collect", "210", "--updates", "3"],
+}
+STEPS = {"plan_with_cem.py": ["--samples", "16", "--iterations", "1"]}  # it trains nothing
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_run(name, monkeypatch, capsys):
-    short = ["--steps", "2048", "--episodes", "1", *SHORTER.get(name, [])]
+    steps = STEPS.get(name, ["--steps", "2048"])
+    short = [*steps, "--episodes", "1", *SHORTER.get(name, [])]
     monkeypatch.setattr(sys, "argv", [name, *short])
     runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
     assert re.search(r"real return over 1 episodes: -?\d+", capsys.readouterr().out)

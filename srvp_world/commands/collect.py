@@ -78,14 +78,14 @@ def _run(args: Namespace, command: str) -> None:
 
 def _policy_and_pixels(args: Namespace) -> "tuple[PolicyFactory, PixelConfig]":
     """Find policy and env; a saved policy should see what its world was learnt from."""
-    from srvp_world.agents.policy import LatentAgent, LatentPolicy, SavedAgent
+    from srvp_world.agents.saved import saved_agent
     from srvp_world.checkpoint import load
     from srvp_world.config import PixelConfig
     from srvp_world.envs.policies import policy_factory
 
     policy, pixels = Path(args.policy), PixelConfig(env_id=args.env_id)
     factory: PolicyFactory
-    if policy.suffix != ".safetensors" and not policy.exists():
+    if policy.suffix not in (".safetensors", ".json") and not policy.exists():
         factory = policy_factory(args.policy)
         if args.explore is not None:
             raise ConfigError(
@@ -95,10 +95,9 @@ def _policy_and_pixels(args: Namespace) -> "tuple[PolicyFactory, PixelConfig]":
         raise ConfigError(f"policy {args.policy} belongs to a world: give it with --world")
     else:
         world = load(args.world)
-        LatentAgent(
-            world, LatentPolicy.load(policy, world), explore=args.explore or 0.0
-        )  # so that its mistakes show before anything is recorded
-        factory = SavedAgent(world_file(args.world), policy, explore=args.explore or 0.0)
+        factory = saved_agent(world_file(args.world), policy, explore=args.explore or 0.0)
+        if world.action is not None:
+            factory(world.action)  # so that its mistakes show before anything is recorded
         if world.pixels is not None and world.pixels.env_id == args.env_id:
             pixels = world.pixels
     given = {

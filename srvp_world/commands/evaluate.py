@@ -82,29 +82,32 @@ def _run(args: Namespace, command: str) -> None:
 def _evaluate_agent(args: Namespace, command: str) -> None:
     import numpy as np
 
-    from srvp_world.agents.evaluate import evaluate_in_dream, evaluate_in_reality
-    from srvp_world.agents.policy import LatentPolicy
+    from srvp_world.agents.saved import dream_returns, saved_agent
     from srvp_world.checkpoint import load
     from srvp_world.config import to_json
+    from srvp_world.envs.collect import run_episodes
     from srvp_world.results import write_results
 
     if args.episodes < 1:
         raise ConfigError(f"--episodes must be at least 1, got {args.episodes}")
-    world, policy_path = load(args.world), Path(args.what)
-    policy = LatentPolicy.load(policy_path, world)
-    played = evaluate_in_reality(
-        world,
-        world_file(args.world),
-        policy_path,
+    world, path = load(args.world), Path(args.what)
+    if world.pixels is None:
+        raise ConfigError("this world was learnt from video and has no real environment")
+    agent = saved_agent(world_file(args.world), path)
+    assert world.action is not None  # as it has an environment
+    agent(world.action)  # so that its mistakes show before anything is played
+    played = run_episodes(
+        world.pixels,
+        agent,
         seeds=range(args.seed, args.seed + args.episodes),
         workers=args.workers,
         progress=not args.quiet,
     )
     returns = {
         "real": np.array([result.episode_return for result in played]),
-        "dream": evaluate_in_dream(
+        "dream": dream_returns(
             world,
-            policy,
+            path,
             episodes=args.episodes,
             seed=args.seed,
             temperature=args.temperature,
@@ -128,8 +131,8 @@ def _evaluate_agent(args: Namespace, command: str) -> None:
         "seeds": f"{args.seed} to {args.seed + args.episodes - 1}",
         "workers": args.workers,
     }
-    path = args.out / RESULTS
-    write_results(path, numbers, command=command, protocol=protocol, seed=args.seed, device="cpu")
+    out = args.out / RESULTS
+    write_results(out, numbers, command=command, protocol=protocol, seed=args.seed, device="cpu")
 
 
 EVALUATE = Verb(

@@ -161,14 +161,16 @@ def _play(args: Namespace, world: "World", folder: Path) -> "tuple[Dataset, str]
 
 def _policy(name: str, world_name: str, world: "World") -> "PolicyFactory":
     """Find a random policy, or one of the world's own in a file."""
-    from srvp_world.agents.policy import LatentPolicy, SavedAgent
+    from srvp_world.agents.saved import saved_agent
     from srvp_world.envs.policies import policy_factory
 
     path = Path(name)
-    if path.suffix != ".safetensors" and not path.exists():
+    if path.suffix not in (".safetensors", ".json") and not path.exists():
         return policy_factory(name)
-    LatentPolicy.load(path, world)  # so that its mistakes show before anything is played
-    return SavedAgent(world_file(world_name), path)
+    agent = saved_agent(world_file(world_name), path)
+    if world.action is not None:
+        agent(world.action)  # so that its mistakes show before anything is played
+    return agent
 
 
 REPORT = Verb(

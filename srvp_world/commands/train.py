@@ -1,16 +1,14 @@
 """`srvp-world train`: learn a world from a folder of episodes, or from Moving MNIST."""
 
-import logging
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srvp_world.commands.parser import Parser, add_config_flags, overridden
-from srvp_world.commands.verb import RESULTS, Verb
+from srvp_world.commands.verb import RESULTS, Verb, silenced
 from srvp_world.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
@@ -63,7 +61,7 @@ def _run(args: Namespace, command: str) -> None:
     if any((args.out / part / DESCRIPTION).exists() for part in ("", "train")):
         raise OutputError(f"{args.out} holds a data set: choose another folder for the run")
     # After Ctrl-C, `_kept` says more than the warning of the fit.
-    with distributed(args.device) as processes, _silenced("srvp_world.train.fit"):
+    with distributed(args.device) as processes, silenced("srvp_world.train.fit"):
         with processes.together():
             source = _open(args, processes)
             init = None if args.init is None else load(args.init)
@@ -201,16 +199,6 @@ def _default_preset(data: str) -> str:
         return "control" if read_info(_folder(Path(data))).action else "video-small"
     except DataError:
         return "control"
-
-
-@contextmanager
-def _silenced(name: str) -> Iterator[None]:
-    logger = logging.getLogger(name)
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
 
 
 def _plan(args: Namespace, source: _Source, init: "World | None") -> "RunConfig":

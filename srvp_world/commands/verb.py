@@ -1,8 +1,10 @@
 """What a verb of the command is, and what several verbs need."""
 
 import argparse
+import logging
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +69,17 @@ def group(summary: str, verbs: Mapping[str, Verb]) -> Verb:
 def nothing_kept(args: Namespace, command: str) -> str:
     """Say that a verb leaves nothing half done."""
     return "nothing was written; start again with the same command"
+
+
+@contextmanager
+def silenced(name: str) -> Iterator[None]:
+    """Keep a logger quiet, for instance where a verb says more than it does."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def world_file(path_or_name: str) -> Path:

@@ -32,6 +32,7 @@ class WindowSampler:
         min_frames: int,
         seed: int,
         whole_windows: bool = False,
+        with_first: bool = False,
     ) -> None:
         """Count the possible starts of every record.
 
@@ -44,6 +45,8 @@ class WindowSampler:
             seed: Not negative.
             whole_windows: Whether to refuse episodes shorter than the window and never run past an
                 end. Always so for video.
+            with_first: Whether windows of experience come with the first frame of their episode, or
+                of what is left of it.
 
         Raises:
             ConfigError: Where the window is shorter than `min_frames`.
@@ -73,6 +76,7 @@ class WindowSampler:
         frames = np.array([record.frames for record in dataset.records])
         self._firsts = np.flatnonzero(first & (counts > 0))
         self._must_begin = first & (frames < shortest)
+        self._origins = _origins(dataset) if with_first and experience else None
         self._begin_fraction = episode_start_fraction if len(self._firsts) else 0.0
 
     def batch(self, iteration: int, shard: Shard = WHOLE) -> Batch:
@@ -100,7 +104,10 @@ class WindowSampler:
             self.dataset.read(int(record), int(start), int(start) + self._window)
             for record, start in zip(records, starts, strict=True)
         ]
-        return to_batch(episodes, length=self._window, episode_start=begins)
+        firsts = None
+        if self._origins is not None:
+            firsts = [self.dataset.read(int(self._origins[record]), 0, 1) for record in records]
+        return to_batch(episodes, length=self._window, episode_start=begins, firsts=firsts)
 
     def refresh(self) -> Dataset:
         """Give the data set, which stays what it was."""
@@ -112,6 +119,7 @@ def to_batch(
     *,
     length: int | None = None,
     episode_start: Sequence[bool] | np.ndarray | None = None,
+    firsts: Sequence[Episode] | None = None,
 ) -> Batch:
     """Put episodes, or pieces of them, side by side and pad what is shorter.
 
@@ -122,6 +130,7 @@ def to_batch(
         length: Frames of the batch; those of the longest episode if None.
         episode_start: Which rows begin an episode for the model; if None, those of experience that
             begin with an episode's first frame.
+        firsts: For each row the beginning of the episode that it was cut from.
 
     Returns:
         A batch on the CPU.
@@ -132,22 +141,34 @@ def to_batch(
     experience = episodes[0].actions is not None
     if episode_start is None:
         episode_start = [experience and episode.part == 0 for episode in episodes]
-    pixels = np.stack([_stretch(e.frames, length) for e in episodes])
-    # NumPy, not torch: this runs in a thread beside training, whose cores torch would fight for.
-    frames = np.divide(
-        rearrange(pixels, "b t h w c -> b t c h w"), 255, dtype=np.float32, order="C"
-    )
+    frames = _frames([_stretch(e.frames, length) for e in episodes])
+    first = None if firsts is None else to_batch([*firsts], length=1)
     rewards = _stack([e.rewards for e in episodes], length - 1)
     valid = torch.from_numpy(np.arange(length) < sizes[:, None])
     return Batch(
-        frames=torch.from_numpy(frames),
+        frames=frames,
         valid=valid,
         episode_start=torch.from_numpy(np.asarray(episode_start, dtype=bool)),
         actions=_stack([e.actions for e in episodes], length - 1),
         rewards=None if rewards is None else rewards.where(valid[:, 1:], 0.0),
         continues=_continues(episodes, length) if experience else None,
         vector=_stack([e.vector for e in episodes], length),
+        first_frame=None if first is None else first.frames[:, 0],
+        first_vector=None if first is None or first.vector is None else first.vector[:, 0],
     )
+
+
+def _frames(clips: Sequence[np.ndarray]) -> Tensor:
+    """Stack uint8 clips (t, h, w, c) as floats (b, t, c, h, w) in [0, 1]."""
+    pixels = rearrange(np.stack(clips), "b t h w c -> b t c h w")
+    # NumPy, not torch: this runs in a thread beside training, whose cores torch would fight for.
+    return torch.from_numpy(np.divide(pixels, 255, dtype=np.float32, order="C"))
+
+
+def _origins(dataset: Dataset) -> np.ndarray:
+    """Give for each record the first one of its episode, or of what is left of it."""
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(r.episode, i) for i, r in enumerate(dataset.records)])
 
 
 def _continues(episodes: Sequence[Episode], length: int) -> Tensor:

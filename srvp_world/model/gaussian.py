@@ -38,6 +38,10 @@ class Gaussian(NamedTuple):
         """Draw a sample, or take the mean where `sample` is False."""
         return self.sample(generator, shard) if sample else self.mean
 
+    def at(self, time: int) -> "Gaussian":
+        """Take one time of (b, t, d)."""
+        return Gaussian(self.mean[:, time], self.std[:, time])
+
     def kl(self, other: "Gaussian") -> Tensor:
         """Kullback-Leibler divergence from self to other, summed over the last axis."""
         ratio = (self.std / other.std).square()
@@ -49,7 +53,8 @@ class Gaussian(NamedTuple):
         return self.kl(Gaussian(torch.zeros_like(self.mean), torch.ones_like(self.std)))
 
 
-def negative_log_likelihood(mean: Tensor, value: Tensor, std: float) -> Tensor:
+def negative_log_likelihood(mean: Tensor, value: Tensor, std: float | Tensor) -> Tensor:
     """Elementwise -log N(value; mean, std^2), with its constant."""
-    constant = math.log(std) + 0.5 * math.log(2 * math.pi)
+    log_std = std.log() if isinstance(std, Tensor) else math.log(std)
+    constant = log_std + 0.5 * math.log(2 * math.pi)
     return (value - mean).square() / (2 * std**2) + constant

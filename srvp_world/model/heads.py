@@ -38,6 +38,14 @@ class ContinuationHead(nn.Module):
         return logits
 
 
+class CodeHead(MLP):
+    """h_t from y_t: what the encoder saw, told from the state alone."""
+
+    def __init__(self, config: ModelConfig):
+        """Build the network."""
+        super().__init__(config.state_dim, config.dynamics_hidden, config.code_dim, 3)
+
+
 class VectorNets(nn.Module):
     """Reads a normalised vector into the code, and shows it again from content and state."""
 

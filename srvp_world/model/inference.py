@@ -8,7 +8,7 @@ from srvp_world.config import ModelConfig
 from srvp_world.model.blocks import MLP
 from srvp_world.model.gaussian import Gaussian
 
-Memory = tuple[Tensor, Tensor]  # hidden and cell state of the filter, each (b, inference_hidden)
+Memory = tuple[Tensor, Tensor]  # hidden and cell state of the filter, each (b, d); d may be 0
 
 
 class FirstState(nn.Module):
@@ -28,28 +28,52 @@ class FirstState(nn.Module):
 
 
 class Filter(nn.Module):
-    """q(z_t | x_1..x_t, a_1..a_{t-1}): an LSTM on (h_t, a_{t-1}), a_0 = 0. It sees no future."""
+    """What frames say of innovations; it sees no future.
+
+    `lstm` is the paper's q(z_t | x_1..x_t, a_1..a_{t-1}): an LSTM on (h_t, a_{t-1}), a_0 = 0. It
+    does not know the states, so that their errors pile up, and is lost beyond the length that it
+    was trained on. `state` is q(z_t | y_{t-1}, a_{t-1}, x_t), which is what the generative model
+    implies: it remembers nothing but the state, sees where that is wrong, and corrects it.
+    """
 
     def __init__(self, config: ModelConfig):
-        """Build LSTM and output layer."""
+        """Build the networks of `config.filter`."""
         super().__init__()
-        action = config.action.width if config.action else 0
-        self.lstm = nn.LSTM(config.code_dim + action, config.inference_hidden, batch_first=True)
-        self.output = nn.Linear(config.inference_hidden, 2 * config.innovation_dim)
+        hidden, outputs = config.inference_hidden, 2 * config.innovation_dim
+        inputs = config.code_dim + (config.action.width if config.action else 0)
+        self.sees_state = config.filter == "state"
+        if self.sees_state:
+            self.output: nn.Module = MLP(inputs + config.state_dim, hidden, outputs, 3)
+        else:
+            self.lstm = nn.LSTM(inputs, hidden, batch_first=True)
+            self.output = nn.Linear(hidden, outputs)
 
     def forward(
         self, codes: Tensor, previous_actions: Tensor | None, memory: Memory | None
-    ) -> tuple[Gaussian, Memory]:
+    ) -> tuple[Tensor, Memory]:
         """Read codes (b, t, code_dim) and the encoded actions before each of them.
 
         Returns:
-            q(z) of every frame, (b, t, innovation_dim), the first of which has no meaning at an
-            episode's first frame, and the memory after the last.
+            What was seen at each frame, (b, t, d), and the memory after the last.
         """
-        inputs = codes if previous_actions is None else torch.cat([codes, previous_actions], dim=-1)
+        seen = codes if previous_actions is None else torch.cat([codes, previous_actions], dim=-1)
+        if self.sees_state:
+            nothing = codes.new_empty(len(codes), 0)
+            return seen, (nothing, nothing)
         before = None if memory is None else (memory[0][None], memory[1][None])
-        hidden, (h, c) = self.lstm(inputs, before)
-        return Gaussian.from_raw(self.output(hidden)), (h[0], c[0])
+        seen, (h, c) = self.lstm(seen, before)
+        return seen, (h[0], c[0])
+
+    def innovation(self, seen: Tensor, before: Tensor) -> Gaussian:
+        """Give q(z) of frames.
+
+        Args:
+            seen: (..., d) at each frame.
+            before: States y (..., state_dim) before each; the paper's filter does not look.
+        """
+        if self.sees_state:
+            seen = torch.cat([seen, before], dim=-1)
+        return Gaussian.from_raw(self.output(seen))
 
 
 class ContentNet(nn.Module):

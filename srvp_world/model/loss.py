@@ -7,6 +7,13 @@ from einops import reduce, repeat
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from srvp_world.model.dream_loss import (
+    code_surprise,
+    consistency,
+    mean_over_batch,
+    overshooting,
+    reward_surprise,
+)
 from srvp_world.model.gaussian import negative_log_likelihood
 from srvp_world.world import Batch, Loss
 
@@ -27,15 +34,20 @@ def elbo(model: "SRVP", batch: Batch, inference: "Inference") -> Loss:
     prediction = model.decode_clip(inference.y, inference.content)
     pixels = negative_log_likelihood(prediction, batch.frames, config.observation_std)
     terms = {
-        "frames": _mean_over_batch(reduce(pixels, "b t c h w -> b t", "sum"), batch.valid),
+        "frames": mean_over_batch(reduce(pixels, "b t c h w -> b t", "sum"), batch.valid),
         "kl_y1": inference.q_y1.kl_standard().mean(),
-        "kl_z": _mean_over_batch(inference.q_z.kl(inference.p_z), arrived),
-        "residuals": _mean_over_batch(
+        "kl_z": mean_over_batch(inference.q_z.kl(inference.p_z), arrived),
+        "residuals": mean_over_batch(
             inference.residuals.norm(dim=-1), repeat(arrived, "b t -> b (t s)", s=substeps)
         ),
         **_head_terms(model, batch, inference, arrived),
     }
+    if config.consistency:
+        terms["consistency"] = consistency(model, batch, inference)
+    if config.overshooting:
+        terms["overshooting"] = overshooting(model, batch, inference)
     weights = {
+        "consistency": config.consistency,
         "kl_y1": config.beta_y,
         "kl_z": config.beta_z,
         "residuals": config.residual_weight,
@@ -54,25 +66,23 @@ def _head_terms(
     terms = {}
     if model.reward_head is not None and batch.rewards is not None:
         reward = model.reward_head(y[:, :-1], y[:, 1:], context)
-        target = model.reward_normaliser(batch.rewards)
-        likelihood = negative_log_likelihood(reward, target, config.reward_std)
-        terms["reward"] = _mean_over_batch(likelihood, arrived)
+        likelihood = reward_surprise(model, reward, batch.rewards, arrived)
+        terms["reward"] = mean_over_batch(likelihood, arrived)
     if model.continuation_head is not None and batch.continues is not None:
         logits = model.continuation_head(y[:, 1:], context.content)
         likelihood = binary_cross_entropy_with_logits(logits, batch.continues, reduction="none")
-        terms["continuation"] = _mean_over_batch(likelihood, arrived)
+        terms["continuation"] = mean_over_batch(likelihood, arrived)
+    if model.code_head is not None:
+        codes = model.code_head(y)
+        likelihood = code_surprise(codes, inference.codes, config.code_std)
+        terms["codes"] = mean_over_batch(likelihood, batch.valid)
     if model.ensemble is not None:
         errors = model.ensemble.errors(y, context, arrived)
-        terms["ensemble"] = _mean_over_batch(errors, arrived)
+        terms["ensemble"] = mean_over_batch(errors, arrived)
     if model.vector_nets is not None and batch.vector is not None:
         w = repeat(inference.content.w, "b d -> b t d", t=y.shape[1])
         vector = model.vector_nets.decoder(torch.cat([w, y], dim=-1))
         target = model.vector_normaliser(batch.vector)
         likelihood = negative_log_likelihood(vector, target, config.vector_std).sum(-1)
-        terms["vector"] = _mean_over_batch(likelihood, batch.valid)
+        terms["vector"] = mean_over_batch(likelihood, batch.valid)
     return terms
-
-
-def _mean_over_batch(term: Tensor, valid: Tensor) -> Tensor:
-    """Sum a (b, t) term over the valid times and average over the batch."""
-    return (term * valid).sum() / term.shape[0]

@@ -1,5 +1,7 @@
 """The networks of SRVP, and what watching, imagining and training share."""
 
+from typing import NamedTuple
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -9,12 +11,31 @@ from srvp_world.errors import ConfigError, DataError, SpaceError
 from srvp_world.model.decoder import Decoder
 from srvp_world.model.dynamics import Context, Prior, ResidualDynamics
 from srvp_world.model.encoder import Encoder
-from srvp_world.model.heads import ContinuationHead, Ensemble, RewardHead, VectorNets
+from srvp_world.model.gaussian import Gaussian
+from srvp_world.model.heads import CodeHead, ContinuationHead, Ensemble, RewardHead, VectorNets
 from srvp_world.model.inference import ContentNet, Filter, FirstState
 from srvp_world.model.normaliser import Normaliser
 from srvp_world.model.state import ContentBank, SRVPState
 from srvp_world.spaces import ActionSpec
 from srvp_world.world import Observation
+
+
+class Rolled(NamedTuple):
+    """States along a clip.
+
+    Attributes:
+        y: (b, t, state_dim) at whole times.
+        z: (b, t - 1, innovation_dim).
+        q_z: What z were drawn from.
+        substates: (b, (t - 1) substeps, state_dim), after each Euler step.
+        residuals: The Euler steps themselves, likewise.
+    """
+
+    y: Tensor
+    z: Tensor
+    q_z: Gaussian
+    substates: Tensor
+    residuals: Tensor
 
 
 class Networks(nn.Module):
@@ -38,6 +59,7 @@ class Networks(nn.Module):
             self.dynamics = ResidualDynamics(config)
             self.reward_head = RewardHead(config) if config.reward else None
             self.continuation_head = ContinuationHead(config) if config.continuation else None
+            self.code_head = CodeHead(config) if config.code_head else None
             self.vector_nets = VectorNets(config) if config.vector_dim else None
             self.ensemble = Ensemble(config) if config.ensemble else None
         self.reward_normaliser = Normaliser(1)
@@ -235,19 +257,41 @@ class Networks(nn.Module):
         return substeps
 
     def _roll(
-        self, y1: Tensor, z: Tensor, context: Context, substeps: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Roll states along innovations z (b, t - 1, innovation_dim).
+        self, y1: Tensor, seen: Tensor, noise: Tensor | None, context: Context, substeps: int
+    ) -> Rolled:
+        """Roll states along the innovations that are inferred from what was seen.
 
-        Returns:
-            States at whole times, states after each Euler step, and residuals.
+        Args:
+            y1: (b, state_dim).
+            seen: (b, t - 1, d), what the filter saw at each frame but the first.
+            noise: (b, t - 1, innovation_dim) standard normal; None takes means.
+            context: Of the transitions.
+            substeps: Euler steps per frame.
         """
-        states, substates, residuals = [y1], [z.new_empty(len(z), 0, y1.shape[1])], []
-        for i in range(z.shape[1]):
+        known = None if self.filter.sees_state else self.filter.innovation(seen, y1)
+        y, moves = y1, []
+        for i in range(seen.shape[1]):
+            q_z = self.filter.innovation(seen[:, i], y) if known is None else known.at(i)
+            z = q_z.mean if noise is None else q_z.mean + q_z.std * noise[:, i]
             now = Context(*(None if part is None else part[:, i] for part in context))
-            steps, residual = self.dynamics(states[-1], z[:, i], now, substeps)
-            states.append(steps[:, -1])
-            substates.append(steps)
-            residuals.append(residual)
-        empty = substates[:1]
-        return torch.stack(states, 1), torch.cat(substates, 1), torch.cat(residuals or empty, 1)
+            substates, residuals = self.dynamics(y, z, now, substeps)
+            y = substates[:, -1]
+            moves.append((y, z, *q_z, substates, residuals))
+        if not moves:
+            return self._unmoved(y1)
+        y, z, mean, std, substates, residuals = (
+            torch.stack(parts, 1) for parts in zip(*moves, strict=True)
+        )
+        flat = "b t s d -> b (t s) d"
+        return Rolled(
+            y=torch.cat([y1[:, None], y], dim=1),
+            z=z,
+            q_z=Gaussian(mean, std),
+            substates=rearrange(substates, flat),
+            residuals=rearrange(residuals, flat),
+        )
+
+    def _unmoved(self, y1: Tensor) -> Rolled:
+        """Give what a single frame comes to."""
+        z, still = (y1.new_empty(len(y1), 0, d) for d in (self.noise_dim, y1.shape[1]))
+        return Rolled(y1[:, None], z, Gaussian(z, z), still, still)

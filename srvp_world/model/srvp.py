@@ -6,7 +6,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from srvp_world.errors import ConfigError, DataError, SpaceError, StateError
-from srvp_world.model.gaussian import Gaussian
 from srvp_world.model.loss import elbo
 from srvp_world.model.networks import Networks
 from srvp_world.model.state import ContentBank, Inference, SRVPState
@@ -25,6 +24,7 @@ class SRVP(Networks):
         content_frames: Tensor | None = None,
         skip_frame: Tensor | None = None,
         lengths: Tensor | None = None,
+        first: Observation | None = None,
         substeps: int | None = None,
         sample: bool = True,
         generator: torch.Generator | None = None,
@@ -42,6 +42,8 @@ class SRVP(Networks):
             content_frames: (b, k) frames that w is inferred from; the last k by default.
             skip_frame: (b,) frame that skips come from; the last by default.
             lengths: (b,) frames before padding, which y_1, w and skips never see; None means all.
+            first: The first frames (b, c, h, w) of the episodes that the clips were cut from, and
+                vectors (b, d): w and skips come from them alone.
             substeps: Euler steps per frame; None means the trained number.
             sample: False takes every mean.
             generator: Source of the noise.
@@ -52,7 +54,8 @@ class SRVP(Networks):
             SpaceError: If actions are missing, not wanted or of another shape.
         """
         substeps = self._substeps(substeps)
-        codes, maps = self._encode_frames(observation)
+        shown, maps = self._encode_frames(_and(observation, first))
+        codes = shown if first is None else shown[:, :-1]
         b, t = codes.shape[:2]
         encoded = self._encode_actions(actions, (b, t - 1))
         k = self.config.content_frames
@@ -63,29 +66,41 @@ class SRVP(Networks):
         rows = torch.arange(b, device=codes.device)
         last = torch.full_like(rows, t - 1) if lengths is None else lengths - 1
         steps = torch.arange(k, device=codes.device)
-        first = torch.minimum(steps, last[:, None])
+        beginning = torch.minimum(steps, last[:, None])
         if content_frames is None:
             content_frames = (last[:, None] - k + 1 + steps).clamp(min=0)
         content_frames = torch.minimum(content_frames, last[:, None])
         skip_frame = last if skip_frame is None else skip_frame
         if episode_start is not None:
-            first = first.masked_fill(episode_start[:, None], 0)
+            beginning = beginning.masked_fill(episode_start[:, None], 0)
             content_frames = content_frames.masked_fill(episode_start[:, None], 0)
             skip_frame = skip_frame.masked_fill(episode_start, 0)
+        if first is not None:  # the frame that was put behind the clip
+            content_frames, skip_frame = (
+                torch.full_like(content_frames, t),
+                torch.full_like(last, t),
+            )
         with torch.autocast(codes.device.type, enabled=False):
-            w = self.content_net(codes[rows[:, None], content_frames])
-            q_y1 = self.first_state(codes[rows[:, None], first])
+            w = self.content_net(shown[rows[:, None], content_frames])
+            q_y1 = self.first_state(codes[rows[:, None], beginning])
             before = None if encoded is None else pad(encoded, (0, 0, 1, 0))  # a_0 = 0
-            q_z, memory = self.filter(codes, before, None)
-            q_z = Gaussian(q_z.mean[:, 1:], q_z.std[:, 1:])
-            z = q_z.draw(sample, generator, shard)
+            seen, memory = self.filter(codes, before, None)
+            shape, noise = (b, t - 1, self.config.innovation_dim), None
+            if sample:
+                noise = shard.draw(torch.randn, shape, generator, codes.device)
             context = self._context(encoded, repeat(w, "b d -> b t d", t=t - 1))
             y1 = q_y1.draw(sample, generator, shard)
-            y, substates, residuals = self._roll(y1, z, context, substeps)
-            p_z = self.prior(y[:, :-1], context)
+            rolled = self._roll(y1, seen[:, 1:], noise, context, substeps)
+            p_z = self.prior(rolled.y[:, :-1], context)
         content = ContentBank(w, tuple(stage[rows, skip_frame] for stage in maps))
         return Inference(
-            y, substates, residuals, z, q_y1, q_z, p_z, codes, content, context, memory
+            **rolled._asdict(),
+            q_y1=q_y1,
+            p_z=p_z,
+            codes=codes,
+            content=content,
+            context=context,
+            memory=memory,
         )
 
     def encode(
@@ -128,8 +143,8 @@ class SRVP(Networks):
             raise DataError(f"got {codes.shape[0]} frames for {b} states: give each state its own")
         encoded = self._encode_actions(None if action is None else action[:, None], (b, 1))
         with torch.autocast(codes.device.type, enabled=False):
-            q_z, memory = self.filter(codes, encoded, state.memory)
-            z = Gaussian(q_z.mean[:, 0], q_z.std[:, 0]).draw(sample, generator)
+            seen, memory = self.filter(codes, encoded, state.memory)
+            z = self.filter.innovation(seen[:, 0], state.y).draw(sample, generator)
             context = self._context(None if encoded is None else encoded[:, 0], state.w)
             substates, _ = self.dynamics(state.y, z, context, self.config.substeps)
         return SRVPState(substates[:, -1], state.bank, state.slot, memory)
@@ -240,6 +255,7 @@ class SRVP(Networks):
             Observation(batch.frames[:, :context], vector),
             None if actions is None else actions[:, : context - 1],
             episode_start=batch.episode_start,
+            first=batch.first,
             generator=generator,
         )
         states, state = [inference.y], inference.last
@@ -266,7 +282,18 @@ class SRVP(Networks):
             content_frames=order[:, : self.config.content_frames],
             skip_frame=skip.masked_fill(~valid, -1.0).argmax(dim=1),
             lengths=valid.sum(1),
+            first=batch.first,
             generator=generator,
             shard=shard,
         )
         return elbo(self, batch, inference)
+
+
+def _and(clips: Observation, first: Observation | None) -> Observation:
+    """Put the first frames of episodes behind clips, so that all are encoded together."""
+    if first is None:
+        return clips
+    frames = torch.cat([clips.frames, first.frames[:, None]], dim=1)
+    if clips.vector is None or first.vector is None:
+        return Observation(frames)
+    return Observation(frames, torch.cat([clips.vector, first.vector[:, None]], dim=1))

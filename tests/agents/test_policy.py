@@ -4,10 +4,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3 import PPO
 from worlds import KINDS, tiny_world
 
 from srvp_world.agents.policy import FrameAgent, LatentAgent, LatentPolicy, SavedAgent
+from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.envs.latent import Watcher
 from srvp_world.envs.sb3 import DreamVecEnv
 from srvp_world.errors import ConfigError, WorldFileError
@@ -23,21 +24,9 @@ def features(world, n=7):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("algorithm", [PPO, A2C])
-def test_a_stored_policy_acts_as_its_sb3_model(kind, algorithm, tmp_path):
-    world = tiny_world(kind)
-    model = sb3_model(world, algorithm, policy_kwargs={"net_arch": [16, 8]})
-    path = LatentPolicy.from_sb3(model, world).save(tmp_path / "policy.safetensors")
-    actions = LatentPolicy.load(path, world).choose(features(world)).numpy()
-    expected, _ = model.predict(features(world).numpy(), deterministic=True)
-    assert actions.dtype == world.action.dtype
-    np.testing.assert_allclose(actions, expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", KINDS)
 def test_draws_follow_the_distribution_and_the_generator(kind):
     world = tiny_world(kind)
-    policy = LatentPolicy.from_sb3(sb3_model(world), world)
+    policy = policy_from_sb3(sb3_model(world), world)
     seen = features(world, 1).expand(4000, -1)
     one, two = (policy.choose(seen, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(one, two)
@@ -55,18 +44,9 @@ def test_draws_follow_the_distribution_and_the_generator(kind):
 def test_another_world_is_refused(tmp_path):
     world, other = tiny_world("box"), tiny_world("box")
     torch.nn.init.ones_(other.model.prior.network[0].weight)
-    path = LatentPolicy.from_sb3(sb3_model(world), world).save(tmp_path / "policy.safetensors")
+    path = policy_from_sb3(sb3_model(world), world).save(tmp_path / "policy.safetensors")
     with pytest.raises(WorldFileError, match=f"{world.fingerprint}, not {other.fingerprint}"):
         LatentPolicy.load(path, other)
-
-
-def test_what_cannot_be_stored_is_refused():
-    world = tiny_world("discrete")
-    with pytest.raises(ConfigError, match="DQN"):
-        LatentPolicy.from_sb3(sb3_model(world, DQN), world)
-    with pytest.raises(ConfigError, match="tanh or ReLU"):
-        model = sb3_model(world, policy_kwargs={"activation_fn": torch.nn.SiLU})
-        LatentPolicy.from_sb3(model, world)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +71,7 @@ def test_a_world_is_no_policy(tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_agent_asks_its_policy_about_what_it_watched(kind):
     world = tiny_world(kind)
-    policy = LatentPolicy.from_sb3(sb3_model(world), world)
+    policy = policy_from_sb3(sb3_model(world), world)
     agent, watcher = LatentAgent(world, policy), Watcher(world)
     frames = world.starts.frames[0].numpy()
     for episode in range(2):  # a second episode owes nothing to the first
@@ -108,7 +88,7 @@ def test_an_agent_asks_its_policy_about_what_it_watched(kind):
 def test_a_saved_agent_travels_as_two_paths(tmp_path):
     made = tiny_world("box")
     world = made.save(tmp_path / "world.safetensors")
-    policy = LatentPolicy.from_sb3(sb3_model(made), made).save(tmp_path / "policy.safetensors")
+    policy = policy_from_sb3(sb3_model(made), made).save(tmp_path / "policy.safetensors")
     agent = SavedAgent(world, policy)(made.action)
     frame = made.starts.frames[0, 0].numpy()
     np.testing.assert_array_equal(
@@ -132,7 +112,7 @@ def test_an_sb3_model_on_frames_acts_in_process():
 
 def test_an_agent_explores_by_a_share_and_watches_what_it_really_did():
     world = tiny_world("box")
-    policy = LatentPolicy.from_sb3(sb3_model(world), world)
+    policy = policy_from_sb3(sb3_model(world), world)
     frames = world.starts.frames[0].numpy()
 
     def play(explore: float, steps: int = 60) -> tuple[list[np.ndarray], int]:

@@ -47,7 +47,7 @@ def test_help_is_quick_and_imports_no_torch():
     ("line", "words"),
     [
         ("trian data", ["'trian'", "did you mean 'train'?"]),
-        ("frobnicate", ["'frobnicate'", "known: bench, collect"]),
+        ("frobnicate", ["'frobnicate'", "known: agent, bench, collect"]),
         ("--verison", ["'--verison'", "did you mean '--version'?"]),
         ("train data --out run --itertions 3", ["did you mean '--iterations'?"]),
         ("train data --itertions=3", ["did you mean '--iterations'?"]),

@@ -1,4 +1,5 @@
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -175,7 +176,8 @@ def test_a_later_part_never_begins_an_episode(tmp_path):
 
 def test_a_batch_depends_on_seed_and_iteration_alone(tmp_path):
     dataset = record(tmp_path, [20, 30, 4], ending=Ending.TERMINATED)
-    one, two = (sampler(dataset, episode_start_fraction=0.3) for _ in range(2))
+    options = {"episode_start_fraction": 0.3, "with_first": True}
+    one, two = (sampler(dataset, **options) for _ in range(2))
     for iteration in range(5):
         one.batch(iteration)
     for iteration in (7, 3):
@@ -186,13 +188,26 @@ def test_a_batch_depends_on_seed_and_iteration_alone(tmp_path):
 
 
 def test_shards_are_rows_of_the_same_batch(tmp_path) -> None:
-    windows = sampler(record(tmp_path, [9, 4, 12]), episode_start_fraction=0.3)
+    dataset = record(tmp_path, [9, 4, 12])
+    windows = sampler(dataset, episode_start_fraction=0.3, with_first=True)
     whole = windows.batch(3)
     parts = [windows.batch(3, Shard(rank, 4)) for rank in range(4)]
     for name, rows in vars(whole).items():
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), rows)
     with pytest.raises(ConfigError, match="batch_size of 64"):
         windows.batch(0, Shard(0, 3))
+
+
+def test_windows_come_with_the_first_frame_of_their_episode(tmp_path):
+    """Of what is left of it, where a ring dropped its beginning."""
+    dataset = record(tmp_path, [12, 3], part_length=5)
+    batch = sampler(dataset, window=3, with_first=True).batch(0)
+    assert batch.first.frames.shape == batch.frames[:, 0].shape
+    assert (batch.first_frame == 0).all() and (batch.frames[:, 0] > 0).any()
+    late = replace(dataset, records=dataset.records[1:2])
+    batch = sampler(late, window=3, with_first=True, episode_start_fraction=0).batch(0)
+    assert (batch.first_frame == late.read(0).frames[0, 0, 0, 0] / 255).all()
+    assert sampler(dataset, window=3).batch(0).first is None
 
 
 def test_video_has_no_starts_and_no_ends(tmp_path):

@@ -6,8 +6,11 @@ from spaces_world import ACTIONS
 from worlds import CONFIG
 
 from srvp_world.agents.evaluate import evaluate_in_dream
-from srvp_world.agents.policy import LatentAgent, LatentPolicy
-from srvp_world.agents.ppo import train_ppo
+from srvp_world.agents.planning import PlannerConfig
+from srvp_world.agents.planning_agent import PlanningAgent
+from srvp_world.agents.policy import LatentAgent
+from srvp_world.agents.sb3 import train_in_dream
+from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.config import PixelConfig, TrainConfig
 from srvp_world.data.dataset import Dataset
 from srvp_world.envs.collect import collect, run_episodes
@@ -38,10 +41,12 @@ def test_actions_go_from_reality_into_dreams_and_back(name, tmp_path):
     dream.action_space.seed(0)
     assert np.isfinite(dream.step(dream.action_space.sample())[1]).all()
 
-    model = train_ppo(world, steps=64, num_envs=2, horizon=4, batch_size=64, progress=False)
-    policy = LatentPolicy.from_sb3(model, world)
+    model = train_in_dream(world, steps=64, num_envs=2, horizon=4, batch_size=64, progress=False)
+    policy = policy_from_sb3(model, world)
     assert len(evaluate_in_dream(world, policy, episodes=2)) == 2
-    assert run_episodes(pixels, LatentAgent(world, policy), [0], progress=False)[0].decisions == 4
+    config = PlannerConfig(horizon=3, samples=8, elites=2)
+    for agent in (LatentAgent(world, policy), PlanningAgent(world, config)):
+        assert run_episodes(pixels, agent, [0], progress=False)[0].decisions == 4
     env = make_real_env(world)
     observation, _ = env.reset(seed=0)
     action, _ = model.predict(observation)

@@ -16,8 +16,9 @@ from torch import Tensor
 from worlds import CONFIG
 
 from srvp_world.agents.evaluate import evaluate_in_dream, evaluate_in_reality
-from srvp_world.agents.policy import FrameAgent, LatentPolicy
-from srvp_world.agents.ppo import train_ppo
+from srvp_world.agents.policy import FrameAgent
+from srvp_world.agents.sb3 import train_in_dream
+from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.checkpoint import load
 from srvp_world.config import ObjectiveConfig, PixelConfig, TrainConfig
 from srvp_world.data.dataset import Dataset
@@ -188,8 +189,8 @@ def test_policies_see_what_the_world_infers_from_both(world):
 
 
 def test_an_agent_trained_in_the_dream_acts_in_reality(world, world_file, tmp_path):
-    model = train_ppo(world, steps=64, num_envs=2, horizon=4, batch_size=64, progress=False)
-    policy = LatentPolicy.from_sb3(model, world)
+    model = train_in_dream(world, steps=64, num_envs=2, horizon=4, batch_size=64, progress=False)
+    policy = policy_from_sb3(model, world)
     path = policy.save(tmp_path / "policy.safetensors")
     results = evaluate_in_reality(
         world, world_file, path, seeds=[0, 1], frames_of=[1], progress=False

@@ -69,9 +69,10 @@ def test_watching_one_frame_more_is_watching_the_longer_clip(kind: str):
     assert not torch.allclose(after.y, before.y)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "state"])
 @torch.no_grad()
-def test_an_episode_is_watched_alike_in_one_piece_and_frame_by_frame():
-    model = tiny_model("box", content_in_dynamics=True, skips=True)
+def test_an_episode_is_watched_alike_in_one_piece_and_frame_by_frame(kind: str):
+    model = tiny_model("box", content_in_dynamics=True, skips=True, filter=kind)
     frames, actions = random_frames(3, T, model), random_actions(model.action, 3, T - 1)
     start = torch.ones(3, dtype=torch.bool)
     state = model.encode(
@@ -103,6 +104,37 @@ def test_a_first_frame_alone_gives_the_start_of_an_episode():
         left, right = (value[0] if name == "skips" else value for value in values)
         torch.testing.assert_close(left[0], right[0])
         assert not torch.allclose(left[1], right[1])
+
+
+@torch.no_grad()
+def test_only_a_filter_on_the_state_knows_where_the_state_is():
+    """Of two states that are watched on, one of which is off, only it treats them differently."""
+    for kind, differs in (("lstm", False), ("state", True)):
+        model = tiny_model("box", filter=kind)
+        state, action = watch(model).last, random_actions(model.action, 3, 1)[:, 0]
+        frames = Observation(random_frames(3, 1, model)[:, 0])
+        off = replace(state, y=state.y + 1)
+        seen, _ = model.filter(
+            model.encoder(frames.frames)[0][:, None], action[:, None], state.memory
+        )
+        one, two = (model.filter.innovation(seen[:, 0], s.y).mean for s in (state, off))
+        assert torch.allclose(one, two) != differs
+
+
+@torch.no_grad()
+def test_content_of_experience_comes_from_the_first_frame():
+    """As it does in `encode` of an episode, so that training sees what acting will."""
+    model = tiny_model("box", skips=True)
+    frames, actions = random_frames(3, T, model), random_actions(model.action, 3, T - 1)
+    first = Observation(random_frames(3, 1, model, seed=7)[:, 0])
+    start = torch.ones(3, dtype=torch.bool)
+    window = model.infer(Observation(frames), actions, first=first, sample=False)
+    begun = model.encode(Observation(first.frames[:, None]), actions[:, :0], episode_start=start)
+    torch.testing.assert_close(window.content.w, begun.w)
+    for mine, theirs in zip(window.content.skips, begun.skips, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    alone = model.infer(Observation(frames), actions, sample=False)
+    torch.testing.assert_close(window.y, alone.y)
 
 
 def test_imagined_states_cannot_observe():

@@ -1,0 +1,129 @@
+"""Every kind of agent behind one interface: made in a world's dream, left in one file."""
+
+import inspect
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srvp_world.agents.actor_critic import ActorCritic, ActorCriticConfig
+from srvp_world.agents.dyna_config import AGENTS
+from srvp_world.agents.planning import METHODS, PlannerConfig
+from srvp_world.agents.saved import PLANNER, POLICY
+from srvp_world.agents.sb3 import ALGORITHMS, KINDS, train_in_dream
+from srvp_world.agents.sb3_policy import policy_from_sb3
+from srvp_world.checkpoint import World
+from srvp_world.config import from_json, to_json
+from srvp_world.data.files import write_atomically
+from srvp_world.envs.starts import StartPool
+from srvp_world.errors import ConfigError, UnknownNameError, did_you_mean
+from srvp_world.spaces import ActionSpec
+
+ACTOR_CRITIC = "actor-critic"
+
+_GIVEN = ("world", "algorithm", "steps", "seed", "pool", "on_rollout", "progress", "settings")
+_UNUSED = ("log", "evaluate_every", "real_episodes", "policy", "env", "_init_setup_model")
+
+
+def improve(
+    agent: str,
+    world: World,
+    folder: Path,
+    *,
+    steps: int,
+    seed: int,
+    pool: StartPool,
+    settings: dict[str, Any],
+    progress: bool = True,
+) -> Path:
+    """Make an agent for a world, in its dream alone, and write it into a folder.
+
+    Args:
+        agent: Kind of agent, one of `AGENTS`.
+        world: That it is to act in.
+        folder: Gets `agent.safetensors`, or `planner.json` of a planner, which has nothing to
+            learn.
+        steps: Dream steps that it learns from.
+        seed: Of its networks and of its dreams.
+        pool: States that its dreams begin from.
+        settings: Of the agent.
+        progress: Whether to show a bar.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: For settings that it does not have, and what the kind of agent refuses.
+        OutputError: If the folder cannot be written.
+    """
+    if agent in METHODS:
+        config = _planner(agent, settings)
+        content = json.dumps(to_json(config), indent=2) + "\n"
+        write_atomically(folder / PLANNER, content.encode())
+        return folder / PLANNER
+    with _one_thread():
+        if agent == ACTOR_CRITIC:
+            learner = ActorCritic(world, pool=pool, seed=seed, **settings)
+            return learner.learn(steps, progress_bar=progress).save(folder / POLICY)
+        model = train_in_dream(
+            world, agent.upper(), steps=steps, seed=seed, pool=pool, progress=progress, **settings
+        )
+        return policy_from_sb3(model, world).save(folder / POLICY)
+
+
+def learns(agent: str) -> bool:
+    """Say whether a kind of agent has anything to learn; planners have not."""
+    return agent not in METHODS
+
+
+def check_agent(agent: str, settings: dict[str, Any], action: ActionSpec) -> None:
+    """Refuse a kind of agent that does not exist or does not take the actions, before any work.
+
+    Raises:
+        UnknownNameError: With the nearest kind.
+        ConfigError: For actions that it does not take, with those kinds that do, and for settings
+            that it does not have.
+    """
+    if agent not in AGENTS:
+        raise UnknownNameError(f"no agent {agent!r}: {did_you_mean(agent, AGENTS)}")
+    able = [kind for kind in AGENTS if _takes(kind, action)]
+    if agent not in able:
+        raise ConfigError(
+            f"agent {agent!r} does not take the actions {action.space}: use {', '.join(able)}"
+        )
+    if agent in METHODS:
+        _planner(agent, settings)
+    elif agent == ACTOR_CRITIC:
+        from_json(ActorCriticConfig, settings)
+    else:
+        known = {*inspect.signature(train_in_dream).parameters}
+        known |= {*inspect.signature(ALGORITHMS[agent.upper()]).parameters}
+        known -= {*_GIVEN, *_UNUSED}
+        for name in settings:
+            if name not in known:
+                raise ConfigError(f"{agent} has no setting {name!r}: {did_you_mean(name, known)}")
+
+
+def _takes(agent: str, action: ActionSpec) -> bool:
+    """Say whether a kind of agent takes these actions."""
+    if agent in METHODS:
+        return agent == "cem" or action.kind == "box"
+    return agent == ACTOR_CRITIC or action.kind in KINDS[agent.upper()]
+
+
+def _planner(method: str, settings: dict[str, Any]) -> PlannerConfig:
+    return from_json(PlannerConfig, {**settings, "method": method})
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Give small networks one thread: they lose more than they gain from a second one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
