@@ -50,7 +50,7 @@ class Journal:
         path = out / JOURNAL
         if path.exists():
             content = _read(path)
-            _check_same(about, content["about"], out)
+            check_same(about, content["about"], out)
             content["seconds"] += _killed(out, content["begun"])
             return cls(out, content)
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -129,10 +129,13 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _check_same(about: dict[str, Any], stored: dict[str, Any], out: Path) -> None:
-    """Refuse to go on with something else.
+def check_same(about: dict[str, Any], stored: dict[str, Any], out: Path) -> None:
+    """Refuse to go on with something else than what a file of a run says that it is of.
 
     What an older version did not write down is what it did, so it makes no difference.
+
+    Raises:
+        ConfigError: Naming the first difference.
     """
     new, old = _flat(about), _flat(stored)
     for name in old:

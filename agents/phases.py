@@ -186,7 +186,7 @@ class Phases:
         """Watch episodes of the data set with a world, for dreams to begin where they went."""
         data = Dataset.open(self.data)
         return watch_clips(
-            world.model, clips_of(data.beginnings(_POOL_EPISODES, self.config.seed, None))
+            world.model, clips_of(data.beginnings(_POOL_EPISODES, self.config.seed, by_frames=True))
         )
 
     def _dream(self, world: World, agent: Path, pool: StartPool) -> list[float]:

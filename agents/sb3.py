@@ -58,7 +58,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "DQN": {
         **_REPLAY,
-        "gamma": 0.9,
+        "gamma": 0.95,
         "learning_rate": lambda left: 1e-3 * left,
         "target_update_interval": 2_000,
         "exploration_fraction": 0.3,

@@ -11,6 +11,7 @@ from einops import rearrange
 
 from srvp_world.checkpoint import StartClips, World
 from srvp_world.config import ModelConfig, TrainConfig, to_json
+from srvp_world.data.coverage import warn_of_coverage
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.live import Windows, draw_windows
@@ -84,6 +85,7 @@ def learn_world(
     """
     processes = processes or Processes()
     with processes.together():
+        warn_of_coverage(data)
         config = fit_to_data(model, data)
         network = _network(config, train.seed, init)
         freeze_statistics(network, data)

@@ -35,10 +35,11 @@ def test_examples_run(name, monkeypatch, capsys):
 def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     script = tmp_path / "readme.py"
     text = "\n".join(blocks)
-    for long, short in {"100_000": "2048", "n_eval_episodes=10": "n_eval_episodes=1"}.items():
+    shorter = {"100_000": "2048", "n_eval_episodes=10": "n_eval_episodes=1", "1_000_000": "1_000"}
+    for long, short in shorter.items():
         assert long in text
         text = text.replace(long, short)
     script.write_text(text.replace("5_000", "150"))

@@ -1,6 +1,7 @@
 """Pictures that `srvp-world agent` leaves: returns, dream against reality, and the agent itself."""
 
 import io
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def plot_learning(numbers: dict[str, Any], path: Path) -> None:
         random = numbers["random_return"]["mean"]
         axes.axhline(random, color=_RANDOM, linestyle=":", label="random play")
     axes.set(xlabel="real steps", ylabel="return of an episode", xlim=(0, 1.08 * steps[-1]))
-    _finish(figure, axes, path)
+    write_figure(figure, axes, path)
 
 
 def plot_dream_and_reality(numbers: dict[str, Any], path: Path) -> None:
@@ -105,23 +106,53 @@ def plot_dream_and_reality(numbers: dict[str, Any], path: Path) -> None:
             ha="center",
             textcoords="offset points",
         )
-    margin = 0.08 * (max(ends) - min(ends)) + 1e-3
-    span = (min(ends) - margin, max(ends) + margin)
+    _draw_diagonal(axes, ends)
+    axes.set_xlabel("return in reality (bars: standard deviation)")
+    write_figure(figure, axes, path)
+
+
+def plot_gaps(groups: Mapping[str, Sequence[tuple[float, float]]], path: Path) -> None:
+    """Draw dream returns against real ones for several kinds of agents at once.
+
+    Args:
+        groups: For each kind, its agents' mean returns in reality and in the dream.
+        path: Where to write the PNG.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    figure = matplotlib.figure.Figure(figsize=(4.8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    for label, pairs in groups.items():
+        real, dream = zip(*pairs, strict=True)
+        axes.plot(real, dream, "o", alpha=0.7, label=label)
+    _draw_diagonal(axes, [value for pairs in groups.values() for pair in pairs for value in pair])
+    axes.set_xlabel("return in reality")
+    write_figure(figure, axes, path)
+
+
+def _draw_diagonal(axes: Any, values: Sequence[float]) -> None:
+    """Draw where dream and reality agree, over the range of some returns."""
+    margin = 0.08 * (max(values) - min(values)) + 1e-3
+    span = (min(values) - margin, max(values) + margin)
     axes.plot(span, span, color=_RANDOM, linestyle=":", label="as promised")
     axes.set(
         xlim=span,
         ylim=span,
         aspect="equal",
-        xlabel="return in reality (bars: standard deviation)",
         ylabel="return in the dream",
         title="Above the diagonal the dream promises too much",
     )
     axes.title.set_fontsize(10)
     axes.locator_params(nbins=6)
-    _finish(figure, axes, path)
 
 
-def _finish(figure: matplotlib.figure.Figure, axes: Any, path: Path) -> None:
+def write_figure(figure: matplotlib.figure.Figure, axes: Any, path: Path) -> None:
+    """Add legend and grid, and write the PNG.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
     axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     picture = io.BytesIO()

@@ -81,6 +81,11 @@ def _check(args: Namespace) -> None:
     for name in DREAM_FLAGS:
         if args.real and getattr(args, name) is not None:
             raise ConfigError(f"--{name} is for dreams: leave it out, or --real")
+    if args.policy is not None and args.policy.suffix == ".json":
+        raise ConfigError(
+            f"{args.policy} is a planner, which needs the world's state, but play shows features "
+            "alone: give a policy file, or `srvp-world evaluate` the planner"
+        )
 
 
 def _policy(args: Namespace, world: "World") -> "Policy | None":

@@ -120,20 +120,29 @@ class Dataset:
         """
         return _moments(self._arrays("vector"))
 
-    def beginnings(self, count: int, seed: int, length: int | None = None) -> list[Episode]:
+    def beginnings(
+        self, count: int, seed: int, length: int | None = None, *, by_frames: bool = False
+    ) -> list[Episode]:
         """Read the first frames of episodes that are chosen at random.
 
         Args:
             count: Episodes at most.
             seed: Of the choice.
             length: Frames of each; None means all of its first part.
+            by_frames: Whether longer episodes are likelier, so that all frames are as likely: those
+                of a good agent would else be lost among the short ones of random play.
 
         Raises:
             DataError: Where no episode has its beginning here, or a file is broken.
         """
         wholes = [i for i, record in enumerate(self.records) if record.part == 0]
         chosen: list[Episode] = []
-        for i in np.random.default_rng(seed).permutation(wholes):
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(wholes)
+        if by_frames and wholes:
+            frames = np.array([self.records[i].frames for i in wholes], float)
+            order = rng.choice(wholes, len(wholes), replace=False, p=frames / frames.sum())
+        for i in order:
             if len(chosen) == count:
                 break
             try:

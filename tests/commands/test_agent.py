@@ -73,6 +73,49 @@ def test_one_line_a_round_and_what_came_of_it(tmp_path, capsys):
     assert (tmp_path / "run" / "planner.json").exists()
 
 
+@pytest.fixture
+def planner(tmp_path):
+    path = tmp_path / "planner.json"
+    path.write_text('{"method": "cem", "horizon": 2, "samples": 6, "elites": 2, "iterations": 1}')
+    return path
+
+
+def test_a_planner_is_evaluated_collected_with_and_reported_on(finished, planner, tmp_path, capsys):
+    world = finished / "world.safetensors"
+    line = f"evaluate {world} {planner} --episodes 2 --workers 1 --quiet --out {tmp_path}/score"
+    assert run(line) == 0
+    numbers = json.loads((tmp_path / "score" / "results.json").read_text())["numbers"]
+    real, dream = (numbers[name]["each"] for name in ("real_return", "dream_return"))
+    assert len(real) == len(dream) == 2 and all(0 <= value <= 8 for value in real)
+    line = f"collect beacon_world:Beacon-v0 --policy {planner} --world {world} --episodes 2"
+    assert run(f"{line} --seed 10000 --workers 1 --quiet --out {tmp_path}/data") == 0
+    data = Dataset.open(tmp_path / "data")
+    assert data.read(0).provenance["policy"] == "SavedPlanner"
+    assert data.info.pixels == Dataset.open(finished / "data").info.pixels
+    assert sorted(data.read(i).rewards.sum() for i in (0, 1)) == sorted(real)  # the same seeds
+    line = f"report {world} --policy {planner} --episodes 1 --watched 2 --horizon 3 --samples 2"
+    assert run(f"{line} --out {tmp_path}/report --quiet") == 0
+    assert f"policy {planner}" in capsys.readouterr().out
+
+
+def test_a_planner_that_is_broken_or_out_of_place_is_refused(finished, refused, planner, tmp_path):
+    world = finished / "world.safetensors"
+    refused(f"play {world} --policy {planner}", str(planner), "a planner", "give a policy file")
+    refused(
+        f"collect beacon_world:Beacon-v0 --policy {planner} --episodes 1 --out {tmp_path}/data",
+        "belongs to a world",
+        "--world",
+    )
+    planner.write_text('{"method": "cen"}')
+    for line in (
+        f"evaluate {world} {planner}",
+        f"report {world} --policy {planner} --out {tmp_path}/report",
+        f"collect beacon_world:Beacon-v0 --policy {planner} --world {world} --episodes 1 "
+        f"--out {tmp_path}/data",
+    ):
+        refused(line, "describes no planner", "'cem'", "got 'cen'")
+
+
 def test_the_same_command_goes_on_and_another_is_refused(refused, tmp_path, monkeypatch, capfd):
     line = f"{BEACON} --out {tmp_path}/run"
     improve = Phases.improve

@@ -75,7 +75,7 @@ def knowing(rules: Rules, spec: ActionSpec = CHOICE, vector: bool = False, **cha
     def watch(codes, before, memory):
         action = decode(spec, before)[..., None]
         seen = torch.cat([codes, action], dim=-1)
-        return sure(seen, POSTERIOR), (codes[:, -1], codes[:, -1])
+        return seen, (codes[:, -1], codes[:, -1])
 
     def prior(y, context):
         action = told(context)
@@ -95,11 +95,15 @@ def knowing(rules: Rules, spec: ActionSpec = CHOICE, vector: bool = False, **cha
     model.decoder = Knows(lambda inputs, skips: draw(inputs[..., -PAGE:]))
     model.first_state = Knows(lambda codes: sure(codes[:, 0], POSTERIOR))
     model.filter, model.prior, model.dynamics = Knows(watch), Knows(prior), Knows(dynamics)
+    model.filter.innovation = lambda seen, before: sure(seen, POSTERIOR)
+    model.filter.sees_state = model.config.filter == "state"
     model.reward_head = Knows(reward)
     model.continuation_head = Knows(lambda y, content: 40 - 80 * y[..., OVER])
     if vector:
         model.vector_nets.encoder = Knows(lambda numbers: 0.5 * numbers)
         model.vector_nets.decoder = Knows(lambda inputs: inputs[..., -PAGE:])
+    if model.config.code_head:
+        model.code_head = Knows(lambda y: y)
     if model.config.ensemble:
         model.ensemble = KnowingEnsemble(model.config).know(rules, spec)
     return model.eval().requires_grad_(False)

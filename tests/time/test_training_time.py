@@ -10,19 +10,22 @@ from knowing import PAGE, POSTERIOR, PRIOR, knowing
 from worlds import generator
 
 from srvp_world.benchmark.filtering import one_step_ahead, surprise
+from srvp_world.config import ObjectiveConfig
 from srvp_world.data.windows import WindowSampler, to_batch
 from srvp_world.world import Batch, Observation
 
+DREAMING = ObjectiveConfig(consistency=1.0, overshooting=2)
 CASES = [
     (Rules(length=7, delay=0), {}),
     (Rules(length=7, delay=1), {"vector": True, "ensemble": 2}),
     (Rules(length=5, delay=1, repeat=2), {"vector": True, "ensemble": 2}),
     (Rules(length=4, delay=1, terminates=False), {}),
+    (Rules(length=7, delay=1), {"filter": "state", "code_head": True, "objective": DREAMING}),
 ]
 SURPRISE = (PAGE + 1) * (math.log(PRIOR / POSTERIOR) - 0.5)  # nats of one innovation that is known
 
 
-@pytest.fixture(scope="module", params=CASES, ids=["plain", "late", "repeat", "truncated"])
+@pytest.fixture(scope="module", params=CASES, ids=["plain", "late", "repeat", "truncated", "ahead"])
 def case(request, tmp_path_factory):
     """Give a model that knows a diary, and windows and whole episodes of it."""
     rules, options = request.param
@@ -52,6 +55,14 @@ def least(model, batch: Batch) -> dict[str, float]:
     }
     if batch.vector is not None:
         terms |= {"vector": likelihood(frames * PAGE, objective.vector_std), "ensemble": 0.0}
+    if model.config.code_head:
+        terms["codes"] = likelihood(frames * PAGE, objective.code_std)
+    if objective.overshooting:
+        steps, length = objective.overshooting, batch.valid.shape[1]
+        starts = length - steps
+        ahead = sum(int(batch.valid[:, i + 1 : i + 1 + starts].sum()) for i in range(steps)) / steps
+        each = likelihood(PAGE, objective.code_std) + likelihood(1, objective.reward_std)
+        terms |= {"overshooting": ahead * each, "consistency": 0.0}
     return {name: value / rows for name, value in terms.items()}
 
 
@@ -98,6 +109,8 @@ def test_a_shift_by_one_is_felt_where_it_belongs(case, shift):
         broken = {term for term, x in found.items() if x > 0.1}
         expected = suffers if ends else suffers - {"continuation"}
         assert broken >= expected, name
+        if "overshooting" in found:  # looks at all that the others look at
+            broken.remove("overshooting")
         assert broken == expected or name not in ("rewards", "continues"), name
 
 
