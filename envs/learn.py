@@ -85,7 +85,8 @@ def learn_world(
     """
     processes = processes or Processes()
     with processes.together():
-        warn_of_coverage(data)
+        if processes.first:
+            warn_of_coverage(data)
         config = fit_to_data(model, data)
         network = _network(config, train.seed, init)
         freeze_statistics(network, data)

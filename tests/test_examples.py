@@ -39,6 +39,7 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     script = tmp_path / "readme.py"
     text = "\n".join(blocks)
     shorter = {"100_000": "2048", "n_eval_episodes=10": "n_eval_episodes=1", "1_000_000": "1_000"}
+    shorter["50_000)"] = "1_200)"
     for long, short in shorter.items():
         assert long in text
         text = text.replace(long, short)
