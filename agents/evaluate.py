@@ -49,7 +49,16 @@ def evaluate_in_dream(
     pool: StartPool | None = None,
 ) -> np.ndarray:
     """Dream episodes as long as real ones, from where real ones began; give their returns (n,)."""
-    dream = DreamVectorEnv(
+    dream = dreams_of_episodes(world, episodes, temperature=temperature, pool=pool)
+    returns, _ = roll(dream, policy.choose, seed)
+    return returns.cpu().numpy()
+
+
+def dreams_of_episodes(
+    world: World, episodes: int, *, temperature: float = 1.0, pool: StartPool | None = None
+) -> DreamVectorEnv:
+    """Open torch dreams on latents, as long as real episodes, from where real ones began."""
+    return DreamVectorEnv(
         episodes,
         world,
         obs="latent",
@@ -59,8 +68,6 @@ def evaluate_in_dream(
         temperature=temperature,
         pool=pool,
     )
-    returns, _ = roll(dream, policy.choose, seed)
-    return returns.cpu().numpy()
 
 
 @torch.no_grad()

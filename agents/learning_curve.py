@@ -3,17 +3,15 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from srvp_world.agents.evaluate import roll
+from srvp_world.agents.evaluate import dreams_of_episodes, roll
 from srvp_world.agents.policy import LatentAgent, LatentPolicy
 from srvp_world.checkpoint import World
 from srvp_world.data.files import write_atomically
 from srvp_world.envs.collect import run_episodes
-from srvp_world.envs.dream import DreamVectorEnv
 from srvp_world.envs.starts import StartPool
 from srvp_world.errors import ConfigError
 from srvp_world.train.log import Logger
@@ -62,15 +60,7 @@ class LearningCurve:
         self.folder, self.world, self.real_episodes = folder, world, real_episodes
         self.about = {**(about or {}), "world": world.fingerprint}
         self.points: list[dict[str, float]] = []
-        self._dream = DreamVectorEnv(
-            DREAMS,
-            world,
-            obs="latent",
-            start="first",
-            output="torch",
-            autoreset_mode="Disabled",
-            pool=pool,
-        )
+        self._dream = dreams_of_episodes(world, DREAMS, pool=pool)
         self._logger = Logger(folder, start=-1)
 
     def score(self, policy: LatentPolicy, dream_steps: int) -> dict[str, float]:
@@ -95,19 +85,6 @@ class LearningCurve:
     def close(self) -> None:
         """Write what is pending and close the files."""
         self._logger.close()
-
-    def __enter__(self) -> Self:
-        """Use the curve in a `with` statement."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the files."""
-        self.close()
 
     def _play(self, policy: LatentPolicy) -> dict[str, float]:
         """Score real episodes."""

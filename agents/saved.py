@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from srvp_world.agents.evaluate import roll
+from srvp_world.agents.evaluate import dreams_of_episodes, roll
 from srvp_world.agents.planning import Plan, Planner, PlannerConfig
 from srvp_world.agents.planning_agent import SavedPlanner
 from srvp_world.agents.policy import LatentPolicy, SavedAgent
@@ -96,15 +96,6 @@ def dream_returns(
         temperature: Factor of the prior's standard deviation.
         pool: Start states, by default those of the world's own clips.
     """
-    dream = DreamVectorEnv(
-        episodes,
-        world,
-        obs="latent",
-        start="first",
-        output="torch",
-        autoreset_mode="Disabled",
-        temperature=temperature,
-        pool=pool,
-    )
+    dream = dreams_of_episodes(world, episodes, temperature=temperature, pool=pool)
     returns, _ = roll(dream, chooser(dream, agent, seed=seed), seed)
     return returns.cpu().numpy()

@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ def train_in_dream(
             curve = LearningCurve(
                 Path(log), world, pool=pool, real_episodes=real_episodes, about=about
             )
-            opened.enter_context(curve)
+            opened.enter_context(closing(curve))
             callbacks.append(_Evaluation(curve, evaluate_every))
         model.learn(steps, callback=callbacks)
     return model
