@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
 from worlds import ACTIONS, tiny_world
 
 from srvp_world.agents.dyna_config import AGENTS
 from srvp_world.agents.improve import check_agent, improve
 from srvp_world.agents.saved import dream_returns, read_planner, saved_agent
+from srvp_world.checkpoint import read_tensors
 from srvp_world.envs.starts import start_pool
 from srvp_world.errors import ConfigError, UnknownNameError, WorldFileError
 
@@ -30,8 +30,8 @@ def content(path):
     """What a file says, in whatever order: safetensors shuffles metadata."""
     if path.suffix == ".json":
         return path.read_text()
-    with safe_open(path, "pt") as file:
-        return file.metadata(), {name: file.get_tensor(name).tolist() for name in file.keys()}
+    tensors, metadata = read_tensors(path, "a policy file")
+    return metadata, {name: tensor.tolist() for name, tensor in tensors.items()}
 
 
 @pytest.mark.parametrize("agent", AGENTS)
