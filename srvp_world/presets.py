@@ -75,7 +75,7 @@ _CONTROL = ModelConfig(
     objective=ObjectiveConfig(observation_std=0.2),
 )
 
-# What `control` lacks for things that are small, fast or seldom: see benchmarks/agents.
+# What `control` lacks for things that are small, fast or seldom.
 _AGENT = replace(
     _CONTROL,
     filter="state",
