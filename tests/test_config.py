@@ -63,7 +63,7 @@ def test_nonsense_is_refused(cls: type, values: dict, reason: str):
 
 
 BROKEN = [
-    ({"filter": 3}, "ModelConfig has no field 'filter': did you mean 'filters'?"),
+    ({"filtres": 3}, "ModelConfig has no field 'filtres': did you mean 'filters'?"),
     ({"filters": "3"}, "ModelConfig.filters must be int, got '3'"),
     ({"filters": True}, "ModelConfig.filters must be int, got True"),
     ({"skips": 1}, "ModelConfig.skips must be bool, got 1"),
