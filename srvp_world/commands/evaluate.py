@@ -82,7 +82,7 @@ def _run(args: Namespace, command: str) -> None:
 def _evaluate_agent(args: Namespace, command: str) -> None:
     import numpy as np
 
-    from srvp_world.agents.saved import dream_returns, saved_agent
+    from srvp_world.agents.saved import dream_returns, read_planner, saved_agent
     from srvp_world.checkpoint import load
     from srvp_world.config import to_json
     from srvp_world.envs.collect import run_episodes
@@ -125,7 +125,7 @@ def _evaluate_agent(args: Namespace, command: str) -> None:
     protocol = {
         "world": world.fingerprint,
         "pixels": world.pixels and to_json(world.pixels),
-        "actions": "the most likely one",
+        "actions": to_json(read_planner(path)) if path.suffix == ".json" else "the most likely one",
         "dream": "from real episode starts, over an episode as long as the real one",
         "temperature": args.temperature,
         "seeds": f"{args.seed} to {args.seed + args.episodes - 1}",

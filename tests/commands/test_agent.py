@@ -87,6 +87,8 @@ def test_a_planner_is_evaluated_collected_with_and_reported_on(finished, planner
     numbers = json.loads((tmp_path / "score" / "results.json").read_text())["numbers"]
     real, dream = (numbers[name]["each"] for name in ("real_return", "dream_return"))
     assert len(real) == len(dream) == 2 and all(0 <= value <= 8 for value in real)
+    protocol = json.loads((tmp_path / "score" / "results.json").read_text())["protocol"]
+    assert protocol["actions"].items() >= json.loads(planner.read_text()).items()
     line = f"collect beacon_world:Beacon-v0 --policy {planner} --world {world} --episodes 2"
     assert run(f"{line} --seed 10000 --workers 1 --quiet --out {tmp_path}/data") == 0
     data = Dataset.open(tmp_path / "data")
