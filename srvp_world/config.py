@@ -28,6 +28,9 @@ class ObjectiveConfig:
             the mean of the prior, and held against what came: codes, rewards and ends. It is what
             dreams do. 0 for none, as in the paper.
         residual_weight: Weight of the (not squared) L2 norms of the Euler residuals.
+        decoded_frames: Frames of a window, drawn anew in every update, that are decoded and held
+            against the true ones; their term counts for all. Half of an update's time is the
+            decoder's. 0 for all frames, as in the paper.
         code_std: Standard deviation of the likelihood of a frame's code.
         reward_std: Standard deviation of the likelihood of a reward, in units of the rewards' own.
         reward_std_fits: Whether that deviation grows to the errors' own where they are larger, so
@@ -43,6 +46,7 @@ class ObjectiveConfig:
     overshooting: int = 0
     code_std: float = 0.1
     residual_weight: float = 1.0
+    decoded_frames: int = 0
     reward_std: float = 0.1
     reward_std_fits: bool = False
     continuation_weight: float = 1.0
@@ -58,6 +62,7 @@ class ObjectiveConfig:
             "consistency",
             "overshooting",
             "residual_weight",
+            "decoded_frames",
             "continuation_weight",
         ):
             _require(

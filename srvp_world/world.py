@@ -313,7 +313,8 @@ class Loss(NamedTuple):
     Attributes:
         total: Scalar to minimise.
         terms: Detached scalars by name, for logs.
-        prediction: (b, t, c, h, w) frames that the model gives for the batch, detached.
+        prediction: (b, n, c, h, w) frames that the model gives for the batch, those that the loss
+            looked at, detached.
     """
 
     total: Tensor

@@ -22,19 +22,27 @@ if TYPE_CHECKING:
     from srvp_world.model.state import Inference
 
 
-def elbo(model: "SRVP", batch: Batch, inference: "Inference") -> Loss:
+def elbo(
+    model: "SRVP", batch: Batch, inference: "Inference", decoded: Tensor | None = None
+) -> Loss:
     """Compute the loss of a batch, per window (sums over time and pixels, means over the batch).
 
     Every term counts valid frames and transitions only. As in the original, the Gaussian
     likelihood keeps its constant and residuals are penalised by their L2 norm, not its square.
+
+    Args:
+        model: Whose loss it is.
+        batch: What came.
+        inference: What the model makes of it.
+        decoded: (b, n) times of the frames to decode, which stand for all of a window, valid ones
+            first; None for all.
     """
     config = model.config.objective
     arrived = batch.valid[:, 1:].float()  # (b, t - 1), whether a transition happened
     substeps = inference.residuals.shape[1] // max(arrived.shape[1], 1)
-    prediction = model.decode_clip(inference.y, inference.content)
-    pixels = negative_log_likelihood(prediction, batch.frames, config.observation_std)
+    prediction, frames = _frames_term(model, batch, inference, decoded)
     terms = {
-        "frames": mean_over_batch(reduce(pixels, "b t c h w -> b t", "sum"), batch.valid),
+        "frames": frames,
         "kl_y1": inference.q_y1.kl_standard().mean(),
         "kl_z": mean_over_batch(inference.q_z.kl(inference.p_z), arrived),
         "residuals": mean_over_batch(
@@ -55,6 +63,21 @@ def elbo(model: "SRVP", batch: Batch, inference: "Inference") -> Loss:
     }
     total = torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
     return Loss(total, {name: term.detach() for name, term in terms.items()}, prediction.detach())
+
+
+def _frames_term(
+    model: "SRVP", batch: Batch, inference: "Inference", decoded: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Decode frames and give them with their -log p, that of all frames of a window."""
+    y, frames, counts = inference.y, batch.frames, batch.valid.float()
+    if decoded is not None:
+        rows = torch.arange(len(y), device=y.device)[:, None]
+        y, frames, chosen = y[rows, decoded], frames[rows, decoded], counts[rows, decoded]
+        # chosen.sum is 0 for no window: each has a valid frame, and valid ones come first
+        counts = chosen * (counts.sum(1) / chosen.sum(1))[:, None]
+    prediction = model.decode_clip(y, inference.content)
+    pixels = negative_log_likelihood(prediction, frames, model.config.objective.observation_std)
+    return prediction, mean_over_batch(reduce(pixels, "b t c h w -> b t", "sum"), counts)
 
 
 def _head_terms(

@@ -275,6 +275,10 @@ class SRVP(Networks):
         order = shard.draw(torch.rand, valid.shape, generator, valid.device)
         order = order.masked_fill(~valid, 2.0).argsort(dim=1)  # frames past the end come last
         skip = shard.draw(torch.rand, valid.shape, generator, valid.device)
+        decoded, shown = None, self.config.objective.decoded_frames
+        if 0 < shown < valid.shape[1]:
+            lots = shard.draw(torch.rand, valid.shape, generator, valid.device)
+            decoded = lots.masked_fill(~valid, 2.0).argsort(dim=1)[:, :shown]
         inference = self.infer(
             batch.observation,
             batch.actions,
@@ -286,7 +290,7 @@ class SRVP(Networks):
             generator=generator,
             shard=shard,
         )
-        return elbo(self, batch, inference)
+        return elbo(self, batch, inference, decoded)
 
 
 def _and(clips: Observation, first: Observation | None) -> Observation:

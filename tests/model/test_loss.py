@@ -1,6 +1,8 @@
 """Laws of the objective."""
 
 from dataclasses import replace
+from itertools import permutations, product
+from statistics import mean
 
 import pytest
 import torch
@@ -51,7 +53,7 @@ def total_and_gradients(model, batch):
     return loss, {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
-DREAMING = ObjectiveConfig(consistency=0.5, overshooting=2, reward_std_fits=True)
+DREAMING = ObjectiveConfig(consistency=0.5, overshooting=2, reward_std_fits=True, decoded_frames=3)
 
 
 @pytest.mark.parametrize("objective", [ObjectiveConfig(), DREAMING])
@@ -125,6 +127,39 @@ def test_terms_by_hand(substeps: int):
     residuals = inference.residuals.norm(dim=-1)
     expected = sum(residuals[b, : (t - 1) * substeps].sum() for b, t in rows) / 2
     torch.testing.assert_close(terms["residuals"], expected)
+
+
+@pytest.mark.parametrize("shown", [1, 2])
+@torch.no_grad()
+def test_the_frames_that_are_decoded_stand_for_all(shown: int):
+    """On average over what may be drawn, the term is that of all frames; padding is never drawn."""
+    model = tiny_model("none")
+    batch = random_batch(model, (4, 3))
+    inference = model.infer(batch.observation, episode_start=batch.episode_start, sample=False)
+    draws = [list(permutations(range(t), shown)) for t in (4, 3)]
+    terms = [
+        elbo(model, batch, inference, torch.tensor(drawn)).terms["frames"]
+        for drawn in product(*draws)
+    ]
+    every = elbo(model, batch, inference).terms["frames"]
+    torch.testing.assert_close(torch.stack(terms).mean(), every)
+    assert torch.stack(terms).std() > 0
+    lone = random_batch(model, (4, 1))  # its second row has fewer frames than are drawn
+    inference = model.infer(lone.observation, episode_start=lone.episode_start, sample=False)
+    every = elbo(model, lone, inference).terms["frames"]
+    everything = torch.tensor([[3, 1, 0, 2], [0, 2, 1, 3]])
+    torch.testing.assert_close(elbo(model, lone, inference, everything).terms["frames"], every)
+
+
+def test_every_frame_is_drawn_in_its_turn():
+    """And an update that decodes a part of them costs nothing else: other draws stay the same."""
+    models = [tiny_model("box", objective=ObjectiveConfig(decoded_frames=n)) for n in (0, 2, 5)]
+    batch = random_batch(models[0], (5, 3))
+    losses = [[model.loss(batch, generator(i)).terms for i in range(50)] for model in models]
+    whole, part, enough = ([float(terms["frames"]) for terms in of] for of in losses)
+    assert whole == enough
+    assert abs(mean(part) / mean(whole) - 1) < 0.1
+    assert len({round(term, 3) for term in part}) > 10
 
 
 @torch.no_grad()
