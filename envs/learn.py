@@ -84,6 +84,9 @@ def learn_world(
         DataError: If no episode begins in the data.
     """
     processes = processes or Processes()
+    if train.frames_only:
+        data = data.frames_only()
+        held_out = None if held_out is None else held_out.frames_only()
     with processes.together():
         if processes.first:
             warn_of_coverage(data)
@@ -243,7 +246,7 @@ def _set_apart(
         except MissingFileError:
             if held_out is not None or not data.live:
                 raise
-            data = Dataset.open(data.folder, live=True)
+            data = replace(data, records=Dataset.open(data.folder, live=True).records)
 
 
 def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig, **living: Any) -> Windows:

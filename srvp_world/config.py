@@ -191,6 +191,7 @@ class TrainConfig:
         learning_rate: Adam's learning rate before the decay.
         clip_norm: Largest gradient norm; 0 for no clipping.
         episode_start_fraction: Share of windows of experience that begin an episode.
+        frames_only: Whether to learn from frames alone, whatever else the data have beside them.
         precision: `float32`, or `bf16` to run encoder and decoder under bfloat16 autocast.
         conditioning: Frames watched before a validation's prediction; 0 for a quarter of the
             window, and k at least.
@@ -213,6 +214,7 @@ class TrainConfig:
     learning_rate: float = 3e-4
     clip_norm: float = 0.0
     episode_start_fraction: float = 0.125
+    frames_only: bool = False
     precision: Literal["float32", "bf16"] = "float32"
     conditioning: int = 0
     seed: int = 0

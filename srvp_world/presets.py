@@ -29,6 +29,7 @@ class Preset:
 
 _PAPER = TrainConfig(
     learning_rate=3e-4,
+    frames_only=True,
     precision="bf16",
     save_every=5_000,
     validation_batches=25,
@@ -85,6 +86,7 @@ _AGENT = replace(
         observation_std=0.2,
         consistency=0.1,
         overshooting=6,
+        decoded_frames=4,
         reward_std_fits=True,
         continuation_weight=10.0,
     ),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from einops import rearrange
 
+from srvp_world.benchmark.test_sets import drawn_clips
 from srvp_world.config import ModelConfig
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
@@ -155,7 +156,8 @@ def open_clips(protocol: Protocol, folder: Path | None = None) -> Clips:
 
     Args:
         protocol: With or without changes.
-        folder: Data set, or folder with a data set `test`; None for Moving MNIST.
+        folder: Data set, or folder with a data set `test`; None for Moving MNIST. For the paper's
+            other benchmarks, what `srvp_world.data.conversion` has made of them.
 
     Raises:
         ConfigError: If a folder is missing, or given where clips are made.
@@ -168,7 +170,9 @@ def open_clips(protocol: Protocol, folder: Path | None = None) -> Clips:
                 "--data FOLDER"
             )
         raise ConfigError(f"{protocol.name} makes its own clips: leave --data out")
-    return _moving_mnist(protocol) if folder is None else _from_folder(protocol, folder)
+    if folder is None:
+        return _moving_mnist(protocol)
+    return (_drawn if protocol.name in PROTOCOLS else _from_folder)(protocol, folder)
 
 
 def _moving_mnist(protocol: Protocol) -> Clips:
@@ -207,10 +211,43 @@ def _moving_mnist(protocol: Protocol) -> Clips:
     )
 
 
+def _drawn(protocol: Protocol, folder: Path) -> Clips:
+    """Draw the original's test set at the paper's length, then cut it; only frames are kept."""
+    whole = PROTOCOLS[protocol.name]
+    assert whole.videos is not None
+    data, count = _test_data(folder).frames_only(), protocol.videos or whole.videos
+    if protocol.length > whole.length:
+        raise DataError(
+            f"the clips of {protocol.name} have {whole.length} frames, but {_wanted(protocol)}"
+        )
+    if count > whole.videos:
+        raise DataError(
+            f"{protocol.name} has {whole.videos} clips, but {count} are wanted: lower --videos"
+        )
+    clips = drawn_clips(protocol.name, data.records, count)
+
+    def read(start: int, stop: int) -> ClipBatch:
+        return _stack([data.read(i, t, t + protocol.length) for i, t in clips[start:stop]])
+
+    return Clips(
+        source=(
+            f"the original's test set of {whole.length} frames: the first {count} of "
+            f"{whole.videos} clips, drawn from {len(data)} episodes: {data.info.source}"
+        ),
+        count=count,
+        frame_shape=data.info.frame_shape,
+        read=read,
+    )
+
+
+def _test_data(folder: Path) -> Dataset:
+    inner = folder / "test"
+    return Dataset.open(inner if (inner / DESCRIPTION).exists() else folder)
+
+
 def _from_folder(protocol: Protocol, folder: Path) -> Clips:
     """Take the first frames of each episode."""
-    inner = folder / "test"
-    data = Dataset.open(inner if (inner / DESCRIPTION).exists() else folder)
+    data = _test_data(folder)
     begins = tuple(record for record in data.records if record.part == 0)
     wanted = protocol.videos or len(begins)
     if wanted > len(begins) or not begins:

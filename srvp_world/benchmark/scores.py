@@ -1,7 +1,8 @@
 """Scores of predicted videos, and what is said of them: best, mean, worst, and how sure that is."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,40 @@ class KeptClip:
     scores: Mapping[str, Mapping[str, float]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class FVDScore:
+    """Frechet video distances of sets of predictions, one prediction of each clip to a set.
+
+    Attributes:
+        each: The distance of the set of first samples, of second samples and so on.
+        videos: Clips on each side.
+        frames: Of a clip, with those that were given.
+        conditioning_frames: Those that were given; they are part of what is compared.
+        resize: How frames became as large as the network wants them.
+    """
+
+    each: tuple[float, ...]
+    videos: int
+    frames: int
+    conditioning_frames: int
+    resize: str
+
+    @property
+    def mean(self) -> float:
+        """Over sets of predictions."""
+        return math.fsum(self.each) / len(self.each)
+
+    @property
+    def interval(self) -> float:
+        """Half of the 95 % confidence interval over sets of predictions; NaN for a single one."""
+        return float(estimate(np.array(self.each)).interval) if len(self.each) > 1 else math.nan
+
+    def numbers(self) -> dict[str, Any]:
+        """Give everything for `results.json`."""
+        ours = {"mean": self.mean, "interval": self.interval, "first": self.each[0]}
+        return {**ours, **asdict(self), "conditioning_frames_included": True}
+
+
 @dataclass(frozen=True, eq=False)
 class VideoScores:
     """What an evaluation measured, frame by frame.
@@ -68,6 +103,7 @@ class VideoScores:
         clips_sha256: Of the uint8 frames (t, h, w, c) of all clips, one after the other.
         seconds: Of the whole evaluation.
         decoded: Frames that were predicted and scored.
+        fvd: Distances of whole videos, where they were wanted.
     """
 
     protocol: Protocol
@@ -79,6 +115,7 @@ class VideoScores:
     clips_sha256: str
     seconds: float
     decoded: int
+    fvd: FVDScore | None = None
 
     @property
     def clips(self) -> int:
@@ -114,6 +151,7 @@ class VideoScores:
         first = self.protocol.conditioning + 1
         return {
             "scores": scores,
+            **({"fvd": self.fvd.numbers()} if self.fvd else {}),
             "diversity": estimate(self.diversity.mean(axis=1))._asdict(),
             "frames_at_limit": at_limit,
             "curves": {

@@ -6,7 +6,7 @@ import numpy as np
 
 from srvp_world.benchmark.protocols import PROTOCOLS
 from srvp_world.benchmark.published import PUBLISHED
-from srvp_world.benchmark.scores import VideoScores, estimate
+from srvp_world.benchmark.scores import FVDScore, VideoScores, estimate
 from srvp_world.metrics.frame import Metric
 
 
@@ -30,6 +30,8 @@ def video_table(scores: VideoScores) -> str:
             f"diversity: two samples of a clip differ by {float(apart.mean):.3g} ± "
             f"{float(apart.interval):.2g} (mean squared difference of pixels)"
         )
+    if scores.fvd:
+        lines.append(_fvd(scores.fvd))
     if published:
         sources = "; ".join(dict.fromkeys(row.source for row in published))
         paper = PROTOCOLS[protocol.name]
@@ -38,6 +40,17 @@ def video_table(scores: VideoScores) -> str:
             f"{paper.horizon} frames, after {sources}"
         )
     return "\n".join(lines)
+
+
+def _fvd(fvd: FVDScore) -> str:
+    """Say the distance with all that it depends on: papers differ in every part."""
+    samples = len(fvd.each)
+    many = f" ± {fvd.interval:.1f} over {samples} samples of each clip (first: {fvd.each[0]:.1f})"
+    return (
+        f"FVD, lower is better: {fvd.mean:.1f}{many if samples > 1 else ' (one sample)'}; N = "
+        f"{fvd.videos} clips, T = {fvd.frames} frames, {fvd.conditioning_frames} conditioning "
+        f"frames included, {fvd.resize}"
+    )
 
 
 def _title(scores: VideoScores) -> str:

@@ -19,8 +19,10 @@ from tqdm import tqdm
 from srvp_world.benchmark.floors import FLOORS
 from srvp_world.benchmark.protocols import ClipBatch, Clips, Protocol
 from srvp_world.benchmark.scores import KeptClip, VideoScores, ranking
+from srvp_world.benchmark.video_distance import VideoDistance
 from srvp_world.errors import ConfigError, DataError
 from srvp_world.metrics.frame import METRICS, Metric
+from srvp_world.metrics.fvd import Network
 
 SEED = 1  # the original's
 BATCH_SIZE = 16
@@ -63,6 +65,7 @@ def evaluate_video(
     protocol: Protocol,
     *,
     metrics: Sequence[Metric] = METRICS,
+    i3d: Network | None = None,
     seed: int = SEED,
     batch_size: int = BATCH_SIZE,
     keep: int = KEPT_CLIPS,
@@ -78,6 +81,7 @@ def evaluate_video(
         clips: Test clips; `Clips.check_fits` says whether the model can watch them.
         protocol: What to predict from what.
         metrics: How to compare; pictures go by the first.
+        i3d: Measures the Frechet video distance, where it is given.
         seed: Of all noise.
         batch_size: Clips that are watched at once.
         keep: Clips, the first ones, whose truth, best, worst and two other samples are kept.
@@ -85,7 +89,8 @@ def evaluate_video(
 
     Raises:
         ConfigError: For a negative seed, an empty batch, or no clip to keep.
-        DataError: For clips that cannot be read, or predictions that are not finite.
+        DataError: For clips that cannot be read or are too few or short for `i3d`, or predictions
+            that are not finite.
     """
     if seed < 0 or keep < 1 or batch_size < 1:
         raise ConfigError(
@@ -93,6 +98,7 @@ def evaluate_video(
             f"{seed}, {keep} and {batch_size}"
         )
     begin, digest, n = perf_counter(), hashlib.sha256(), clips.count
+    distance = None if i3d is None else VideoDistance(i3d, protocol, n)
     results: list[_Scored] = []
     kept: list[KeptClip] = []
     frames = n * protocol.samples * protocol.horizon
@@ -104,7 +110,7 @@ def evaluate_video(
             batch = clips.read(start, min(start + batch_size, n))
             digest.update(batch.frames.tobytes())
             futures = _Futures(model, batch, protocol, start, seed)
-            results.append(futures.score(metrics, bar))
+            results.append(futures.score(metrics, bar, distance))
             kept += futures.keep(keep - start, results[-1].values, metrics[0])
     return VideoScores(
         protocol=protocol,
@@ -116,6 +122,7 @@ def evaluate_video(
         clips_sha256=digest.hexdigest(),
         seconds=perf_counter() - begin,
         decoded=frames,
+        fvd=None if distance is None else distance.score(),
     )
 
 
@@ -142,7 +149,8 @@ class _Futures(Generic[W]):
         watched = protocol.conditioning
         self.model, self.batch, self.start = model, batch, start
         pixels = torch.from_numpy(batch.frames).to(model.device)
-        frames = rearrange(pixels, "b t h w c -> b t c h w").float() / 255
+        self.pixels = rearrange(pixels, "b t h w c -> b t c h w")
+        frames = self.pixels.float() / 255
         self.observed, self.truth = frames[:, :watched], frames[:, watched:]
         before = after = None
         if batch.actions is not None:
@@ -154,18 +162,24 @@ class _Futures(Generic[W]):
         noise = draw_noise(seed, clips, protocol.samples, size).to(model.device)
         self.states = model.imagine(self.watched, noise, after)
 
-    def score(self, metrics: Sequence[Metric], bar: tqdm) -> _Scored:
+    def score(
+        self, metrics: Sequence[Metric], bar: tqdm, distance: VideoDistance | None
+    ) -> _Scored:
         """Decode and score a few samples of all clips at a time."""
         b, samples, horizon = self.states.shape[:3]
         compare = {metric.name: metric.against(self.truth[:, None]) for metric in metrics}
         values = {name: np.empty((b, samples, horizon), np.float32) for name in compare}
         spread = _Spread()
+        if distance:
+            distance.add_truth(self.pixels)
         count = max(1, SCORED_AT_ONCE // (b * horizon))
         for part in (slice(i, i + count) for i in range(0, samples, count)):
             frames = self.model.decode(self.watched, self.states[:, part]).clamp(0, 1)
             for name, comparison in compare.items():
                 values[name][:, part] = comparison(frames).cpu().numpy()
             spread.add(frames)
+            if distance:
+                distance.add_samples(part.start, self.pixels, frames)
             bar.update(frames.shape[:3].numel())
         for clip, one in enumerate(np.stack(list(values.values()), axis=1), self.start):
             if not np.isfinite(one).all():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srvp_world.commands.data_convert import CONVERT, reasons
 from srvp_world.commands.data_experience import EXPERIENCE
 from srvp_world.commands.parser import Parser
 from srvp_world.commands.verb import RESULTS, Verb, group, nothing_kept
@@ -141,7 +142,7 @@ IMPORT = Verb(
     examples=(
         "videos --out data --size 64 --channels 3",
         "a.mp4 b.gif frames/walking --out data --every 2 --min-frames 20",
-        "kth --out data/kth --channels 1 --resample bicubic --min-frames 40",
+        "walks --out data/walks --channels 1 --resample bicubic --min-frames 40",
         "clips.npz --out data --axes tnhw --split 0.8,0.1,0.1",
     ),
     configure=_configure_import,
@@ -155,6 +156,8 @@ def _configure_check(parser: Parser, arguments: Sequence[str]) -> None:
 
 
 def _run_check(args: Namespace, command: str) -> None:
+    from srvp_world.data.checksums import wrong_files
+    from srvp_world.data.conversion import read_left_out
     from srvp_world.data.report import report
 
     reports = report(args.folder, progress=not args.quiet)
@@ -163,7 +166,11 @@ def _run_check(args: Namespace, command: str) -> None:
         print("\n".join(f"  {heading:<10}{text}" for heading, text in found.facts.items()))
         print("".join(f"  wrong: {line}\n" for line in found.wrong), end="")
         print("".join(f"  note: {line}\n" for line in found.notes), end="")
-    count = sum(len(found.wrong) for found in reports.values())
+    left_out = dict.fromkeys(entry for folder in reports for entry in read_left_out(folder))
+    print("".join(f"{line}\n" for line in reasons([*left_out])), end="")
+    changed = wrong_files(args.folder, progress=not args.quiet)
+    print("".join(f"wrong: {line}\n" for line in changed), end="")
+    count = len(changed) + sum(len(found.wrong) for found in reports.values())
     if count:
         raise DataError(f"{count} thing{'s'[: count > 1]} wrong with {args.folder}: see above")
     print("nothing is wrong")
@@ -179,19 +186,43 @@ CHECK = Verb(
 
 
 def _configure_fetch(parser: Parser, arguments: Sequence[str]) -> None:
-    from srvp_world.data.mnist import MIRROR
-
     add = parser.add_argument
-    add("name", choices=("mnist",), help="all 60,000 training digits, for the paper's Moving MNIST")
+    add(
+        "name",
+        choices=("mnist", "kth", "bair", "lpips", "i3d"),
+        help="mnist: all 60,000 training digits, for the paper's Moving MNIST (10 MB); "
+        "kth: KTH actions (1.1 GB); bair: BAIR robot pushing (32 GB); "
+        "lpips: weights of LPIPS v0.1, AlexNet (244 MB); i3d: weights of FVD (51 MB)",
+    )
     add("--out", type=Path, required=True, metavar="FOLDER", help="where to leave the files")
-    add("--mirror", default=MIRROR, metavar="URL", help="where they come from [%(default)s]")
+    add("--mirror", metavar="URL", help="where they come from [where they are published]")
 
 
 def _run_fetch(args: Namespace, command: str) -> None:
-    from srvp_world.data.mnist import fetch_digits
+    from srvp_world.benchmark.fetch_weights import fetch_weights
+    from srvp_world.data.mnist import MIRROR, fetch_digits
 
-    fetch_digits(args.out, mirror=args.mirror, progress=not args.quiet)
-    print(f"{args.out}: all 60,000 digits, checksums right; train with --digits {args.out}")
+    if args.name == "mnist":
+        fetch_digits(args.out, mirror=args.mirror or MIRROR, progress=not args.quiet)
+        print(f"{args.out}: all 60,000 digits, checksums right; train with --digits {args.out}")
+        return
+    if args.name in ("kth", "bair"):
+        _fetch_raw(args)
+        return
+    fetch_weights(args.name, args.out, mirror=args.mirror, progress=not args.quiet)
+    flag = {"lpips": "--lpips", "i3d": "--fvd"}[args.name]
+    print(f"{args.out}: weights whole, checksums right; evaluate with {flag} {args.out}")
+
+
+def _fetch_raw(args: Namespace) -> None:
+    from srvp_world.data.raw_archives import BAIR_MIRROR, KTH_MIRROR, fetch_bair, fetch_kth
+
+    fetch, mirror = (fetch_kth, KTH_MIRROR) if args.name == "kth" else (fetch_bair, BAIR_MIRROR)
+    fetch(args.out, mirror=args.mirror or mirror, progress=not args.quiet)
+    print(
+        f"{args.out}: archives whole; go on with "
+        f"`srvp-world data convert {args.name} {args.out} --out data/{args.name}`"
+    )
 
 
 def _kept_fetch(args: Namespace, command: str) -> str:
@@ -199,14 +230,20 @@ def _kept_fetch(args: Namespace, command: str) -> str:
 
 
 FETCH = Verb(
-    summary="Download data that is too large to ship, and check it.",
-    examples=("mnist --out mnist",),
+    summary="Download digits, raw videos or weights that are too large to ship, and check them.",
+    examples=("mnist --out mnist", "kth --out raw/kth", "lpips --out lpips", "i3d --out i3d"),
     configure=_configure_fetch,
     run=_run_fetch,
     kept=_kept_fetch,
 )
 
 DATA = group(
-    "Make data sets of videos and of experience, look at data sets, fetch digits.",
-    {"import": IMPORT, "experience": EXPERIENCE, "check": CHECK, "fetch": FETCH},
+    "Make data sets of videos and of experience, look at data sets, fetch digits and weights.",
+    {
+        "import": IMPORT,
+        "convert": CONVERT,
+        "experience": EXPERIENCE,
+        "check": CHECK,
+        "fetch": FETCH,
+    },
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from srvp_world.commands.parser import Parser
 from srvp_world.commands.verb import RESULTS, Verb, nothing_kept, world_file
-from srvp_world.errors import ConfigError
+from srvp_world.errors import ConfigError, OutputError
 
 AGENT_DEFAULTS = {"episodes": 20, "workers": 2, "temperature": 1.0, "seed": 10_000}
 VIDEO_FLAGS = (
@@ -18,6 +18,8 @@ VIDEO_FLAGS = (
     "substeps",
     "observed_substeps",
     "data",
+    "lpips",
+    "fvd",
     "batch_size",
     "keep",
     "device",
@@ -55,6 +57,9 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add("--substeps", type=int, help="Euler steps per predicted frame [as trained]")
     add("--observed-substeps", type=int, help="Euler steps per observed frame [as trained]")
     add("--data", type=Path, metavar="FOLDER", help="test clips of kth, human36m and bair")
+    weights = "measure it, too: its weights, as `srvp-world data fetch {}` leaves them [no]"
+    add("--lpips", type=Path, metavar="FOLDER", help=weights.format("lpips"))
+    add("--fvd", type=Path, metavar="PATH", help=weights.format("i3d"))
     add("--batch-size", type=int, metavar="CLIPS", help="clips that are watched at once [16]")
     add("--keep", type=int, metavar="CLIPS", help="clips whose samples go to samples.npz [4]")
     add("--device", help="where to compute, such as cuda [cpu]")
@@ -90,6 +95,8 @@ def _evaluate_agent(args: Namespace, command: str) -> None:
 
     if args.episodes < 1:
         raise ConfigError(f"--episodes must be at least 1, got {args.episodes}")
+    if args.out is not None and (args.out / RESULTS).exists():
+        raise OutputError(f"{args.out} already holds {RESULTS}: choose another folder with --out")
     world, path = load(args.world), Path(args.what)
     if world.pixels is None:
         raise ConfigError("this world was learnt from video and has no real environment")
@@ -142,7 +149,7 @@ EVALUATE = Verb(
         "runs/demo/world.safetensors runs/demo/policies/final.safetensors --episodes 50",
         "world.safetensors agent.safetensors --out runs/evaluation --workers 4",
         "runs/mnist/world.safetensors smmnist --videos 500 --samples 20",
-        "runs/kth/world.safetensors kth --data data/kth --device cuda",
+        "runs/kth/world.safetensors kth --data data/kth --lpips lpips --fvd i3d --device cuda",
         "runs/own/world.safetensors data/own/test --conditioning 8 --horizon 16 --samples 10",
     ),
     configure=_configure,

@@ -11,7 +11,10 @@ from srvp_world.commands.verb import RESULTS, world_file
 from srvp_world.errors import OutputError, UnknownNameError, WorldFileError, did_you_mean
 
 if TYPE_CHECKING:
-    from srvp_world.benchmark.protocols import Clips
+    import torch
+
+    from srvp_world.benchmark.networks import Networks
+    from srvp_world.benchmark.protocols import Clips, Protocol
     from srvp_world.benchmark.scores import VideoScores
 
 
@@ -38,41 +41,23 @@ def is_video(what: str) -> bool:
 
 def evaluate_clips(args: Namespace, command: str) -> None:
     """Predict the clips of a protocol or folder; print the table, leave results and pictures."""
-    from srvp_world.benchmark.page import (
-        CURVES,
-        PAGE,
-        SAMPLES,
-        draw_curves,
-        draw_page,
-        save_samples,
-    )
-    from srvp_world.benchmark.protocols import PROTOCOLS, folder_protocol, open_clips
+    from srvp_world.benchmark.protocols import open_clips
     from srvp_world.benchmark.tables import video_table
     from srvp_world.benchmark.video import BATCH_SIZE, KEPT_CLIPS, SEED, evaluate_video
     from srvp_world.checkpoint import load
     from srvp_world.data.files import make_folder
     from srvp_world.model.sampling import Futures
-    from srvp_world.results import write_results
 
-    named = args.what in PROTOCOLS
-    base = PROTOCOLS[args.what] if named else folder_protocol(Path(args.what))
-    protocol = overridden(base, args)
-    data = getattr(args, "data", None) if named else Path(args.what)
-    device = getattr(args, "device", "cpu")
-    seed = SEED if args.seed is None else args.seed
     out = args.out or _beside(args.world, args.what)
     if (out / RESULTS).exists():
         raise OutputError(f"{out} already holds {RESULTS}: choose another folder with --out")
-    world = load(args.world, device)
-    trained = world.model.config.substeps
-    protocol = replace(
-        protocol,
-        substeps=protocol.substeps or trained,
-        observed_substeps=protocol.observed_substeps or trained,
-    )
+    world = load(args.world, getattr(args, "device", "cpu"))
+    protocol, data = _protocol(args, world.model.config.substeps)
     clips = open_clips(protocol, data)
     clips.check_fits(world.model.config, protocol)
+    networks = _networks(args, protocol, clips.count, world.device)
     make_folder(out)
+    args.seed = SEED if args.seed is None else args.seed
     scores = evaluate_video(
         Futures(
             world.model,
@@ -81,23 +66,72 @@ def evaluate_clips(args: Namespace, command: str) -> None:
         ),
         clips,
         protocol,
-        seed=seed,
+        metrics=networks.metrics,
+        i3d=networks.i3d,
+        seed=args.seed,
         batch_size=getattr(args, "batch_size", BATCH_SIZE),
         keep=getattr(args, "keep", KEPT_CLIPS),
         progress=not args.quiet,
     )
-    print(video_table(scores))
+    print("\n".join([video_table(scores), *networks.described()]))
+    about = {
+        "world": world.fingerprint,
+        "training": world.measured.get("training"),
+        **_describe(scores, clips),
+        "weights_sha256": networks.sha256,
+    }
+    _leave(out, scores, about, args, command)
+
+
+def _protocol(args: Namespace, trained_substeps: int) -> tuple["Protocol", Path | None]:
+    """Give what is asked for, in full, and the folder with its clips, where they lie in one."""
+    from srvp_world.benchmark.protocols import PROTOCOLS, folder_protocol
+
+    named = args.what in PROTOCOLS
+    base = PROTOCOLS[args.what] if named else folder_protocol(Path(args.what))
+    protocol = overridden(base, args)
+    protocol = replace(
+        protocol,
+        substeps=protocol.substeps or trained_substeps,
+        observed_substeps=protocol.observed_substeps or trained_substeps,
+    )
+    return protocol, getattr(args, "data", None) if named else Path(args.what)
+
+
+def _networks(
+    args: Namespace, protocol: "Protocol", clips: int, device: "torch.device"
+) -> "Networks":
+    """Read the weights of the metrics that are asked for, where these can be measured at all."""
+    from srvp_world.benchmark.networks import load_networks
+    from srvp_world.benchmark.video_distance import check_fvd
+
+    lpips, i3d = getattr(args, "lpips", None), getattr(args, "fvd", None)
+    if i3d is not None:
+        check_fvd(protocol, clips)
+    return load_networks(lpips, i3d, device)
+
+
+def _leave(
+    out: Path, scores: "VideoScores", about: dict[str, Any], args: Namespace, command: str
+) -> None:
+    """Write results and pictures, and say where they are."""
+    from srvp_world.benchmark.page import (
+        CURVES,
+        PAGE,
+        SAMPLES,
+        draw_curves,
+        draw_page,
+        save_samples,
+    )
+    from srvp_world.results import write_results
+
     write_results(
         out / RESULTS,
         scores.numbers(),
         command=command,
-        protocol={
-            "world": world.fingerprint,
-            "training": world.measured.get("training"),
-            **_describe(scores, clips),
-        },
-        seed=seed,
-        device=device,
+        protocol=about,
+        seed=args.seed,
+        device=getattr(args, "device", "cpu"),
     )
     draw_page(scores, out / PAGE)
     save_samples(scores, out / SAMPLES)
@@ -120,14 +154,16 @@ def _describe(scores: "VideoScores", clips: "Clips") -> dict[str, Any]:
     """Say in results how the numbers were made."""
     from srvp_world.benchmark.published import as_json
     from srvp_world.benchmark.scores import DEFINITIONS
+    from srvp_world.metrics.fvd import DEFINITION
 
     protocol = scores.protocol
+    metrics = {metric.name: metric.definition for metric in scores.metrics}
     return {
         **asdict(protocol),
         "videos": scores.clips,
         "clips": clips.source,
         "clips_sha256": scores.clips_sha256,
-        "metrics": {metric.name: metric.definition for metric in scores.metrics},
+        "metrics": metrics | ({"fvd": DEFINITION} if scores.fvd else {}),
         "definitions": DEFINITIONS,
         "published": as_json(protocol.name),
     }

@@ -59,7 +59,15 @@ class Dataset:
         Raises:
             DataError: Where the file is gone or broken.
         """
-        return read_slice(self.path(i), start, stop)
+        episode = read_slice(self.path(i), start, stop)
+        if self.info.action is None and episode.actions is not None:
+            return replace(episode, actions=None, rewards=None, vector=None)
+        return episode
+
+    def frames_only(self) -> "Dataset":
+        """Give the same episodes as videos, without actions, rewards, vectors and environment."""
+        info = replace(self.info, action=None, rewards=False, vector_dim=0, pixels=None)
+        return replace(self, info=info)
 
     @cached_property
     def episodes(self) -> tuple[str, ...]:

@@ -21,8 +21,8 @@ class FrameFormat:
         frame_size: Height and width; what is not square is squashed.
         channels: 1 for grey, 3 for colour.
         crop: (top, left, height, width) of the image to keep, or None for all of it.
-        resample: Filter that resizes. `box` averages areas; the paper's KTH was made with
-            `bicubic` and its Human3.6M with `lanczos`.
+        resample: Filter that resizes. `box` averages areas; the paper's Human3.6M was made with
+            `lanczos`.
     """
 
     frame_size: int

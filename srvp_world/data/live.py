@@ -74,7 +74,7 @@ class LiveWindows:
         now = Dataset.open(self.dataset.folder, live=True)
         records = tuple(record for record in now.records if record.episode not in self._without)
         if records != self.dataset.records:
-            self.dataset = replace(now, records=records)
+            self.dataset = replace(self.dataset, records=records)
             self._sampler = self._make(self.dataset)
         return self.dataset
 

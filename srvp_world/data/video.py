@@ -138,6 +138,27 @@ def list_videos(source: Path, axes: str | None = None) -> list[Video]:
     return found
 
 
+def decode(path: Path) -> Iterator[av.VideoFrame]:
+    """Yield the frames of a video file as its decoder gives them.
+
+    Raises:
+        DataError: For a broken or truncated file; in the middle, too.
+    """
+    count, end = 0, 0.0
+    with _opened(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        step = 1 / stream.average_rate if stream.average_rate else 0
+        for packet in container.demux(stream):
+            frames = packet.decode()
+            if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+                raise DataError(f"{path} is truncated or damaged after {end:.1f} s: copy it again")
+            for frame in frames:
+                count += 1
+                end = float((frame.time or 0.0) + step)
+                yield frame
+        _check_end(path, container, stream, count, end)
+
+
 def natural(name: str) -> list[tuple[int, str]]:
     """Sort key that compares the numbers in names by value."""
     parts = re.findall(r"\d+|\D+", name)
@@ -223,22 +244,11 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def _decoded(path: Path) -> Iterator[np.ndarray]:
     """Yield the frames of a video file, as upright as a player shows them."""
-    count, end = 0, 0.0
-    with _opened(path) as (container, stream):
-        stream.thread_type = "AUTO"
-        step = 1 / stream.average_rate if stream.average_rate else 0
-        for packet in container.demux(stream):
-            frames = packet.decode()
-            if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
-                raise DataError(f"{path} is truncated or damaged after {end:.1f} s: copy it again")
-            for frame in frames:
-                count += 1
-                end = float((frame.time or 0.0) + step)
-                grey = frame.format.name.startswith("gray")
-                image = frame.to_ndarray(format="gray" if grey else "rgb24")
-                image = np.rot90(image, frame.rotation // 90)
-                yield rearrange(image, "h w -> h w 1") if grey else image
-        _check_end(path, container, stream, count, end)
+    for frame in decode(path):
+        grey = frame.format.name.startswith("gray")
+        image = frame.to_ndarray(format="gray" if grey else "rgb24")
+        image = np.rot90(image, frame.rotation // 90)
+        yield rearrange(image, "h w -> h w 1") if grey else image
 
 
 def _check_end(

@@ -84,7 +84,52 @@ def test_data_sets_that_must_be_given(tmp_path, name) -> None:
         open_clips(PROTOCOLS[name])
     protocol = PROTOCOLS[name]
     write_videos(tmp_path, [protocol.length])
-    assert open_clips(replace(protocol, videos=1), tmp_path).count == 1
+    needed = {
+        "kth": "person25_jogging_d3",
+        "human36m": "subject 9",
+        "bair": "traj_0_to_255-000",
+    }[name]
+    with pytest.raises(DataError, match=f"test set of {name} needs {needed}, which is not there"):
+        open_clips(replace(protocol, videos=1), tmp_path)
+    assert open_clips(replace(protocol, videos=1, name="folder own"), tmp_path).count == 1
+
+
+def test_clips_are_drawn_at_the_papers_length_and_cut(tmp_path) -> None:
+    """Where the first clip of KTH begins is drawn from 50 - 40 + 1 frames, with seed 42: 10."""
+    info = DatasetInfo(frame_size=32, channels=1, source="KTH")
+    create_dataset(tmp_path / "test", info)
+    frames = np.arange(50, dtype=np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 1), np.uint8)
+    write_episode(tmp_path / "test", Episode(frames=frames), stem="person25_jogging_d3")
+    clips = open_clips(replace(PROTOCOLS["kth"], videos=1), tmp_path)
+    batch = clips.read(0, 1)
+    assert batch.frames.shape == (1, 40, 32, 32, 1) and batch.actions is None
+    start = batch.frames[0, 0, 0, 0, 0]
+    rng = np.random.RandomState(42)
+    _ = rng.randint(6), rng.randint(21, 26), rng.randint(1, 5)
+    assert start == rng.randint(11)
+    assert batch.frames[0, :, 0, 0, 0].tolist() == list(range(start, start + 40))
+    assert clips.source == (
+        "the original's test set of 40 frames: the first 1 of 1000 clips, drawn from 1 episodes: "
+        "KTH"
+    )
+    short = open_clips(replace(PROTOCOLS["kth"], videos=1, horizon=5), tmp_path / "test")
+    assert short.read(0, 1).frames[0, :, 0, 0, 0].tolist() == list(range(start, start + 15))
+
+
+def test_clips_of_robots_are_frames_alone(tmp_path) -> None:
+    create_dataset(tmp_path, info := DatasetInfo(frame_size=32, channels=1, action=ACTIONS["box"]))
+    for k in range(3):
+        actions = np.zeros((29, 2), np.float32)
+        frames = np.full((30, 32, 32, 1), k, np.uint8)
+        episode = Episode(frames=frames, actions=actions)
+        write_episode(tmp_path, episode, stem=f"traj_0_to_255-{k:03d}")
+    assert info.action is not None
+    clips = open_clips(replace(PROTOCOLS["bair"], videos=3), tmp_path)
+    batch = clips.read(1, 3)
+    assert batch.frames[:, 0, 0, 0, 0].tolist() == [1, 2] and batch.actions is None
+    assert (clips.action, clips.vector_dim) == (None, 0)
+    with pytest.raises(DataError, match="needs traj_0_to_255-003"):
+        open_clips(replace(PROTOCOLS["bair"], videos=4), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -93,11 +138,16 @@ def test_data_sets_that_must_be_given(tmp_path, name) -> None:
         ("smmnist", {"horizon": 21}, r"25 frames, but 5 \+ 21 = 26 are wanted"),
         ("mmnist", {"conditioning": 6}, r"100 frames, but 6 \+ 95 = 101 are wanted"),
         ("smmnist", {"videos": 5001}, "5000 clips, but 5001"),
+        ("kth", {"horizon": 31}, r"40 frames, but 10 \+ 31 = 41 are wanted"),
+        ("human36m", {"videos": 1001}, "1000 clips, but 1001 are wanted: lower --videos"),
+        ("bair", {"videos": 257}, "256 clips, but 257"),
     ],
 )
-def test_moving_mnist_has_no_more(name, changes, words) -> None:
+def test_benchmarks_have_no_more(tmp_path, name, changes, words) -> None:
+    write_videos(tmp_path, [60])
+    folder = None if "mnist" in name else tmp_path
     with pytest.raises(DataError, match=words):
-        open_clips(replace(PROTOCOLS[name], **changes))
+        open_clips(replace(PROTOCOLS[name], **changes), folder)
 
 
 def test_moving_mnist_takes_no_folder(tmp_path) -> None:

@@ -142,7 +142,7 @@ def test_help_lists_the_verbs_and_each_has_its_own(capsys):
     text = capsys.readouterr().out
     assert "usage: srvp-world data import" in text and "--min-frames" in text
     assert "data check" not in text
-    assert "kth --out data/kth --channels 1 --resample bicubic --min-frames 40" in text
+    assert "walks --out data/walks --channels 1 --resample bicubic --min-frames 40" in text
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,19 @@ def test_a_failed_write_loses_nothing(tmp_path, monkeypatch):
     assert summary(Dataset.open(tmp_path)) == [("a-000000", 0, 2, "terminated")]
 
 
+def test_experience_can_be_seen_as_videos(folder):
+    dataset = Dataset.open(folder)
+    videos = dataset.frames_only()
+    assert dataset.info.rewards and dataset.info.vector_dim and dataset.read(0).vector is not None
+    assert (videos.info.action, videos.info.rewards, videos.info.vector_dim) == (None, False, 0)
+    for start, stop in ((0, None), (1, 3)):
+        episode, video = dataset.read(0, start, stop), videos.read(0, start, stop)
+        assert list(video.arrays) == ["frames"]
+        np.testing.assert_array_equal(video.frames, episode.frames)
+        assert (video.part, video.ending) == (episode.part, episode.ending)
+    assert summary(videos) == EXPECTED and videos.frames_only().info == videos.info
+
+
 def index_deleted(index):
     index.unlink()
 

@@ -115,6 +115,15 @@ def test_a_data_set_that_is_not_live_is_read_as_ever(tmp_path):
             read()
 
 
+def test_what_is_seen_as_videos_stays_so(tmp_path):
+    growing = writer(tmp_path)
+    record(growing, 1)
+    windows = draw_windows(Dataset.open(tmp_path, live=True).frames_only(), **WINDOWS)
+    record(growing, 2)
+    assert windows.refresh().transitions == 10
+    assert windows.batch(0).actions is None and windows.dataset.info.action is None
+
+
 def test_files_that_vanish_are_passed_over(tmp_path):
     growing = writer(tmp_path)
     for number in range(6):

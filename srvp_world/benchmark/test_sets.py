@@ -1,0 +1,109 @@
+"""Which clips the original tests on, drawn with its seed and in its order of draws.
+
+For KTH it draws action, person, scenario and first frame of each clip, one after the other; for
+Human3.6M video and first frame (preprocessing/*/make_test_set.py of
+github.com/edouardelasalles/srvp). The range of a draw decides on those behind it, so that videos of
+other lengths, or others among them, give other clips. Those of BAIR are its test videos in order.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from srvp_world.data import human36m, kth
+from srvp_world.data.bair import video_name
+from srvp_world.data.index import Record
+from srvp_world.errors import DataError
+
+SEED = 42
+
+_KTH_PERSONS = range(21, 26)
+_BAIR_FILE = "traj_0_to_255.tfrecords"
+
+
+class Draw(NamedTuple):
+    """Where a clip begins.
+
+    Attributes:
+        episode: Its name.
+        start: Number of the clip's first frame in it.
+    """
+
+    episode: str
+    start: int
+
+
+def drawn_clips(name: str, records: Sequence[Record], count: int) -> list[tuple[int, int]]:
+    """Draw the first clips of a test set: number of the record, and of its first frame.
+
+    Args:
+        name: Of the benchmark: kth, human36m or bair.
+        records: Of its test videos.
+        count: How many clips.
+
+    Raises:
+        DataError: Where a video is missing that a clip is drawn from.
+    """
+    frames = {record.episode: record.frames for record in records}
+    numbers = {record.episode: i for i, record in enumerate(records)}
+    draws = {"kth": draw_kth, "human36m": draw_human36m, "bair": draw_bair}[name](frames)
+    try:
+        return [(numbers[draw.episode], draw.start) for draw in islice(draws, count)]
+    except KeyError as error:
+        raise DataError(
+            f"the test set of {name} needs {error.args[0]}, which is not there: convert it with "
+            f"`srvp-world data convert {name}`, or give the folder instead of {name!r} to evaluate "
+            "the first frames of its own episodes"
+        ) from None
+
+
+def draw_kth(frames: Mapping[str, int]) -> Iterator[Draw]:
+    """Draw clips of 40 frames without end.
+
+    Args:
+        frames: Length of each video; KeyError where one that is drawn is missing.
+    """
+    rng = np.random.RandomState(SEED)
+    while True:
+        action = kth.ACTIONS[rng.randint(len(kth.ACTIONS))]
+        person = rng.randint(_KTH_PERSONS.start, _KTH_PERSONS.stop)
+        video = f"person{person}_{action}_d{rng.randint(1, 5)}"
+        yield Draw(video, int(rng.randint(frames[video] - kth.MIN_FRAMES + 1)))
+
+
+def draw_human36m(frames: Mapping[str, int]) -> Iterator[Draw]:
+    """Draw clips of 53 frames without end; they begin with any raw frame.
+
+    Args:
+        frames: Length of each episode; KeyError where one of a video's eight is missing.
+    """
+    names = {episode.rpartition("-phase")[0] for episode in frames if "-phase" in episode}
+    for subject in human36m.TEST:
+        if not any(name.startswith(f"S{subject}-") for name in names):
+            raise KeyError(f"subject {subject}")
+    videos = sorted(names, key=human36m.original_order)
+    phases = [
+        [human36m.phase_name(video, phase) for phase in range(human36m.EVERY)] for video in videos
+    ]
+    lengths = [sum(frames[episode] for episode in episodes) for episodes in phases]
+    rng = np.random.RandomState(SEED)
+    while True:
+        video = rng.randint(len(videos))
+        start, phase = divmod(
+            int(rng.randint(lengths[video] - human36m.RAW_FRAMES + 1)), human36m.EVERY
+        )
+        yield Draw(phases[video][phase], start)
+
+
+def draw_bair(frames: Mapping[str, int]) -> Iterator[Draw]:
+    """Give the whole videos of 30 frames, in order.
+
+    Args:
+        frames: Length of each video; KeyError where one of the 256 is missing.
+    """
+    for number in range(256):
+        video = video_name(_BAIR_FILE, number)
+        frames[video]  # missing ones are told
+        yield Draw(video, 0)

@@ -1,0 +1,95 @@
+"""FVD, the Frechet video distance, as SRVP and those that it compares itself with measure it.
+
+Unterthiner et al., "Towards Accurate Generative Models of Video", 2018. Features are the 400
+logits of I3D, averaged over time, of whole clips; no resizing but TensorFlow 1's will do.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from torch import Tensor
+
+from srvp_world.metrics.frechet import Moments, frechet_distance
+from srvp_world.metrics.i3d import SHORTEST, SIZE
+from srvp_world.metrics.precision import without_tf32
+
+SHORTEST_CLIP = SHORTEST  # frames
+FEWEST_CLIPS = 2  # of which one has no covariance
+RESIZE = f"bilinear to {SIZE}x{SIZE} as TensorFlow 1 does, without half-pixel centres"
+DEFINITION = (
+    "Frechet distance, float64, unbiased covariances, of the 400 logits of I3D (RGB, Kinetics-400, "
+    "the network of TF-Hub deepmind/i3d-kinetics-400/1), averaged over time; frames of uint8, "
+    "predicted ones truncated to it, in [-1, 1]"
+)
+
+_FRAMES_AT_ONCE = 128  # of 224 x 224: their largest maps take 0.4 GB
+
+Network = Callable[[Tensor], Tensor]  # clips (b, 3, t, 224, 224) -> logits (b, d, steps)
+
+
+class FrechetVideoDistance:
+    """Compares predicted with true clips as they come; features of true ones are computed once."""
+
+    def __init__(self, network: Network, samples: int) -> None:
+        """Begin without clips.
+
+        Args:
+            network: `metrics.i3d.I3D` with its weights.
+            samples: Predictions of each clip, of which each set is compared on its own.
+        """
+        self.network = network
+        self.truth = Moments()
+        self.samples = [Moments() for _ in range(samples)]
+
+    def add_truth(self, clips: Tensor) -> None:
+        """Take in true clips (b, t, c, h, w), uint8, whole."""
+        self.truth.add(video_features(self.network, clips))
+
+    def add_sample(self, sample: int, clips: Tensor) -> None:
+        """Take in one prediction of each of some clips, with the frames that it was made from."""
+        self.samples[sample].add(video_features(self.network, clips))
+
+    def distances(self) -> list[float]:
+        """Give the distance of each set of predictions from the truth."""
+        truth = self.truth.gaussian()
+        return [frechet_distance(truth, moments.gaussian()) for moments in self.samples]
+
+
+@torch.no_grad()
+def video_features(network: Network, clips: Tensor) -> Tensor:
+    """Describe clips (b, t, c, h, w), uint8, by logits that are averaged over time: (b, 400)."""
+    count = max(1, _FRAMES_AT_ONCE // clips.shape[1])
+    with without_tf32():
+        pieces = [network(prepare(piece)).mean(dim=2) for piece in torch.split(clips, count)]
+    return torch.cat(pieces)
+
+
+def prepare(clips: Tensor) -> Tensor:
+    """Turn clips (b, t, c, h, w), uint8, into what I3D takes: (b, 3, t, 224, 224) in [-1, 1]."""
+    frames = rearrange(clips.float(), "b t c h w -> b c t h w")
+    if frames.shape[1] == 1:
+        frames = repeat(frames, "b 1 t h w -> b c t h w", c=3)
+    return 2 * resize(frames, SIZE) / 255 - 1
+
+
+def resize(frames: Tensor, size: int) -> Tensor:
+    """Resize frames (..., h, w) bilinearly to squares, as TensorFlow 1's `resize_bilinear`.
+
+    Pixel i looks at i * in / out, not at (i + 1/2) * in / out - 1/2 as later resizers do; what lies
+    behind the last pixel is the last pixel.
+    """
+    rows, columns = (_taps(n, size).to(frames) for n in frames.shape[-2:])
+    return rows @ frames @ columns.T
+
+
+def _taps(n: int, size: int) -> Tensor:
+    """Give the matrix (size, n) that resizes an axis."""
+    place = np.arange(size, dtype=np.float32) * np.float32(n / size)  # in float32, as there
+    below = place.astype(np.int64)
+    above = np.minimum(below + 1, n - 1)
+    matrix, row = np.zeros((size, n), np.float32), np.arange(size)
+    matrix[row, below] = 1 - (place - below)
+    matrix[row, above] += place - below
+    return torch.from_numpy(matrix)

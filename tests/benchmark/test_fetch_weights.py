@@ -1,0 +1,91 @@
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from metric_weights import publish_lpips, write_lpips
+
+from srvp_world.benchmark import fetch_weights as fetching
+from srvp_world.benchmark.fetch_weights import fetch_weights
+from srvp_world.benchmark.lpips_weights import load_lpips
+from srvp_world.benchmark.metric_weights import ALEXNET, FILES, LINEAR, RGB_SCRATCH, file_digest
+from srvp_world.errors import DataError, OutputError
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch) -> Path:
+    """A mirror in a folder, with small files that bear the names and hashes of the real ones."""
+    folder = write_lpips(tmp_path / "mirror")
+    publish_lpips(monkeypatch, folder)
+    content = b"weights"
+    (folder / RGB_SCRATCH.name).write_bytes(content)
+    digest = hashlib.sha1(b"blob 7\0" + content).hexdigest()
+    monkeypatch.setitem(FILES, "i3d", (replace(RGB_SCRATCH, digest=digest),))
+    return folder
+
+
+def fetch(kind: str, folder: Path, mirror: Path) -> None:
+    fetch_weights(kind, folder, mirror=mirror.as_uri(), progress=False)
+
+
+def test_fetched_files_are_checked_kept_and_not_fetched_again(mirror: Path, tmp_path: Path) -> None:
+    out = tmp_path / "lpips"
+    fetch("lpips", out, mirror)
+    assert {path.name for path in out.iterdir()} == {ALEXNET.name, LINEAR.name}
+    load_lpips(out)
+    (mirror / ALEXNET.name).unlink()
+    fetch("lpips", out, mirror)  # nothing is missing
+    fetch("i3d", tmp_path / "i3d", mirror)
+    assert (tmp_path / "i3d" / RGB_SCRATCH.name).read_bytes() == b"weights"
+
+
+def test_what_is_not_the_published_file_is_not_kept(mirror: Path, tmp_path: Path) -> None:
+    (mirror / LINEAR.name).write_bytes(b"something else")
+    with pytest.raises(DataError, match=r"what came from file://.*alex.pth has the hash .*needed"):
+        fetch("lpips", tmp_path / "out", mirror)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [ALEXNET.name]
+    (tmp_path / "out" / LINEAR.name).write_bytes(b"put there by hand")
+    with pytest.raises(DataError, match="delete it and fetch it"):
+        fetch("lpips", tmp_path / "out", mirror)
+
+
+def test_a_download_that_does_not_end_is_stopped(mirror: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(FILES, "i3d", (replace(FILES["i3d"][0], size=3),))
+    with pytest.raises(DataError, match="more than 3 bytes.*by hand"):
+        fetch("i3d", tmp_path / "out", mirror)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_mirror_that_is_not_there_and_a_folder_that_cannot_be_written(
+    mirror: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"cannot fetch .*none/alexnet.*into .*out by hand"):
+        fetch("lpips", tmp_path / "out", tmp_path / "none")
+    with pytest.raises(DataError, match="cannot fetch nonsense/alexnet"):
+        fetch_weights("lpips", tmp_path / "out", mirror="nonsense", progress=False)
+    with pytest.raises(OutputError):
+        fetch("lpips", mirror / LINEAR.name, mirror)
+
+
+def test_without_a_mirror_files_come_from_where_they_are_published(
+    tmp_path: Path, monkeypatch
+) -> None:
+    asked = []
+
+    def refuse(url: str, timeout: float) -> None:
+        asked.append(url)
+        raise OSError("offline")
+
+    monkeypatch.setattr(fetching.urllib.request, "urlopen", refuse)
+    for kind, files in FILES.items():
+        with pytest.raises(DataError, match="offline"):
+            fetch_weights(kind, tmp_path, progress=False)
+        assert asked[-1] == files[0].url and files[0].url.startswith("https://")
+
+
+def test_gits_hash_of_a_file(tmp_path: Path) -> None:
+    """As `git hash-object` gives it."""
+    path = tmp_path / "file"
+    path.write_bytes(b"test content\n")
+    assert file_digest(path, "git") == "d670460b4b4aece5915caf5c68d12f560a9fe3e4"
+    assert file_digest(path, "sha256").startswith("a1fff0ffefb9eace7230c24e50731f0a91c62f9cefdfe7")
