@@ -16,10 +16,12 @@ from tqdm import tqdm
 from srvp_world.agents.learner import ActorCriticConfig as ActorCriticConfig
 from srvp_world.agents.learner import Learner, Objectives
 from srvp_world.agents.policy import LatentPolicy, PolicyConfig
+from srvp_world.agents.sb3_model import check_seed
 from srvp_world.checkpoint import World, load_weights, read_tensors, write_tensors
 from srvp_world.config import from_json, to_json
 from srvp_world.envs.starts import StartPool, start_pool
 from srvp_world.errors import ConfigError, DataError, TrainError, WorldFileError
+from srvp_world.spaces import ActionSpec
 from srvp_world.train.log import Logger
 
 FORMAT_VERSION = 1
@@ -65,22 +67,14 @@ class ActorCritic:
                 f"the world {lacks}, so there is nothing to learn in it: fit one on experience "
                 "with actions and rewards"
             )
-        if seed < 0:
-            raise ConfigError(f"seed must not be negative, got {seed}")
-        self.world, self.seed, self.num_timesteps = world, seed, 0
+        check_seed(seed)
+        self.world, self.seed, self.num_timesteps = world, int(seed), 0
         self._log = None if tensorboard_log is None else Path(tensorboard_log)
-        shape = PolicyConfig(
-            feature_dim=world.model.feature_dim,
-            hidden=self.config.hidden,
-            activation=self.config.activation,
-            action=world.action,
-            world=world.fingerprint,
-            squashed=world.action.kind == "box",
-        )
-        self._learner = Learner(self.config, shape, seed=seed).to(world.device)
-        self._learner.reward_std.copy_(world.model.reward_normaliser.std[0])
+        shape = _policy_config(self.config, world, world.action)
+        self._learner = Learner(self.config, shape, seed=self.seed).to(world.device)
+        self._learner.reward_size.copy_(world.model.reward_normaliser.size[0])
         self._starts = (pool or start_pool(world)).to(world.device).states.forget()
-        self._acting = torch.Generator(world.device).manual_seed(seed ^ _ACTING_KEY)
+        self._acting = torch.Generator(world.device).manual_seed(self.seed ^ _ACTING_KEY)
 
     @property
     def policy(self) -> LatentPolicy:
@@ -99,8 +93,9 @@ class ActorCritic:
 
         Args:
             total_timesteps: Dream steps, on top of those of earlier calls.
-            callback: Called with the agent after each update; False stops. It is a plain function
-                and not SB3's `BaseCallback`, which looks at the rollouts of an environment.
+            callback: Called with the agent after each update; what is false, but not None, stops.
+                It is a plain function and not SB3's `BaseCallback`, which looks at the rollouts of
+                an environment.
             progress_bar: Whether to show one.
 
         Raises:
@@ -125,7 +120,9 @@ class ActorCritic:
                     bar.set_postfix_str(f"return {scalars['dream/return']:.1f} a rollout")
                     if isinstance(log, Logger):
                         log.scalars(scalars, self.num_timesteps)
-                if callback is not None and callback(self) is False:
+                answer = None if callback is None else callback(self)
+                if answer is not None and not answer:
+                    _check_finite(objectives, self.num_timesteps)
                     break
         return self
 
@@ -169,7 +166,7 @@ class ActorCritic:
     @torch.no_grad()
     def value(self, features: Tensor) -> Tensor:
         """Give the discounted return (...) to expect on features (..., d), in the env's units."""
-        return self._learner.critic.target(features) * self._learner.reward_std
+        return self._learner.critic.target(features) * self._learner.reward_size
 
     def save(self, path: str | Path) -> Path:
         """Write one safetensors file, atomically: a policy file with the critic beside the policy.
@@ -206,6 +203,10 @@ class ActorCritic:
         policy = LatentPolicy.load(path, world)
         tensors, metadata = read_tensors(Path(path), "an agent file")
         header = _read_header(metadata, where)
+        if policy.config != _policy_config(header.config, world, policy.config.action):
+            raise WorldFileError(
+                f"{where} holds a policy of another shape than its agent's: copy it again"
+            )
         agent = cls(
             world, pool=pool, seed=seed, tensorboard_log=tensorboard_log, **vars(header.config)
         )
@@ -229,6 +230,18 @@ class _Header:
     version: int
     steps: int
     config: ActorCriticConfig
+
+
+def _policy_config(config: ActorCriticConfig, world: World, action: ActionSpec) -> PolicyConfig:
+    """Say of what shape the policy of an agent is."""
+    return PolicyConfig(
+        feature_dim=world.model.feature_dim,
+        hidden=config.hidden,
+        activation=config.activation,
+        action=action,
+        world=world.fingerprint,
+        squashed=action.kind == "box",
+    )
 
 
 def _read_header(metadata: dict[str, str], where: str) -> _Header:
@@ -261,12 +274,8 @@ def _scalars(objectives: Objectives, steps: int) -> dict[str, float]:
     Raises:
         TrainError: If a loss is not finite.
     """
+    _check_finite(objectives, steps)
     values = {name: float(value) for name, value in objectives._asdict().items()}
-    if not (math.isfinite(values["actor"]) and math.isfinite(values["critic"])):
-        raise TrainError(
-            f"the actor-critic's losses are not finite after {steps} dream steps: lower "
-            "learning_rate and critic_learning_rate"
-        )
     return {
         "dream/return": values["reward"],
         "actor/loss": values["actor"],
@@ -274,3 +283,12 @@ def _scalars(objectives: Objectives, steps: int) -> dict[str, float]:
         "actor/return_scale": values["scale"],
         "critic/loss": values["critic"],
     }
+
+
+def _check_finite(objectives: Objectives, steps: int) -> None:
+    """Refuse to go on with losses that are not finite."""
+    if not (math.isfinite(objectives.actor) and math.isfinite(objectives.critic)):
+        raise TrainError(
+            f"the actor-critic's losses are not finite after {steps} dream steps: lower "
+            "learning_rate and critic_learning_rate"
+        )

@@ -10,7 +10,7 @@ from srvp_world.agents.policy import mlp
 
 
 class Critic(nn.Module):
-    """Reads features (..., d) and gives discounted returns (...), in deviations of the rewards."""
+    """Reads features (..., d) and gives discounted returns (...), in units of the rewards' size."""
 
     def __init__(
         self, feature_dim: int, hidden: tuple[int, ...], activation: Literal["tanh", "relu"]

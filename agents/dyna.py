@@ -5,7 +5,9 @@ with the same configuration in the same folder. Only collecting then differs fro
 never stopped: what was cut of an episode is lost, and others follow.
 """
 
+import hashlib
 import math
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -18,6 +20,7 @@ from srvp_world.agents.improve import check_agent
 from srvp_world.agents.journal import Journal, Numbers
 from srvp_world.agents.loop import RESULTS, Loop
 from srvp_world.agents.loop import DynaResult as DynaResult
+from srvp_world.agents.pace import COLLECTING
 from srvp_world.agents.phases import Phases
 from srvp_world.agents.saved import saved_agent
 from srvp_world.checkpoint import check_device
@@ -26,6 +29,7 @@ from srvp_world.data.check import check_values
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.info import DatasetInfo
 from srvp_world.envs.pixels import make_pixel_env
+from srvp_world.envs.rollout import UNLIMITED, time_limit
 from srvp_world.errors import ConfigError, DataError, OutputError, SRVPWorldError
 from srvp_world.spaces import ActionSpec
 
@@ -59,20 +63,23 @@ def run_dyna(
         progress: Whether to show bars.
 
     Raises:
-        ConfigError: If values make no run, or differ from those of the run in the folder.
+        ConfigError: If values make no run, or differ from those of the run in the folder, or the
+            environment has no time limit.
         UnknownNameError: If there is no such environment or kind of agent.
         SpaceError: If it cannot be rendered, or takes actions of a kind that no world takes.
-        OutputError: If the folder holds a finished run or other things, or cannot be written.
+        OutputError: If the folder holds a finished run or other things, another process works in
+            it, or it cannot be written.
         DataError: If what the folder holds of the run is broken.
     """
     out, config = Path(out), config or DynaConfig()
     _refuse_finished(out)
     reality = _look_at(pixels)
+    if reality.longest is None:
+        raise ConfigError(f"{pixels.env_id} has {UNLIMITED}")
     check_agent(config.agent, config.settings, reality.action)
     check_device(config.device)
     _check_budget(config, pixels)
     about = {"env": to_json(pixels), "data": None, "config": to_json(config)}
-    journal = Journal.open(out, about)
     phases = Phases(
         out=out,
         data=out / "data",
@@ -83,14 +90,17 @@ def run_dyna(
     )
     gathering = Gathering(folder=phases.data, pixels=pixels, config=config, progress=progress)
 
-    def collect(index: int) -> Numbers:
-        if not index:
-            return gathering.gather(0, None, first_policy(config, reality.action))
-        last = index - 1
-        agent = saved_agent(phases.world(last), phases.agent(last), explore=config.explore)
-        return gathering.gather(index, journal.done(last, "collect"), agent)
+    with closing(Journal.open(out, about)) as journal:
 
-    return Loop(phases, journal, collect, on_round).run(about, command, draw)
+        def collect(index: int) -> Numbers:
+            policy, last, until = first_policy(config, reality.action), index - 1, None
+            if index:
+                policy = saved_agent(phases.world(last), phases.agent(last), explore=config.explore)
+            if config.minutes is not None:
+                until = time.time() + COLLECTING * (60 * config.minutes - journal.seconds)
+            return gathering.gather(index, journal.done(last, "collect"), policy, until)
+
+        return Loop(phases, journal, collect, on_round).run(about, command, draw)
 
 
 def run_offline(
@@ -123,7 +133,8 @@ def run_offline(
         ConfigError: If values make no run, or differ from those of the run in the folder.
         UnknownNameError: If there is no such kind of agent.
         DataError: If the data are broken, without actions or without rewards.
-        OutputError: If the folder holds a finished run or other things, or cannot be written.
+        OutputError: If the folder holds a finished run or other things, another process works in
+            it, or it cannot be written.
     """
     data, out = Path(data), Path(out)
     config = replace(config or DynaConfig(), rounds=1)
@@ -135,9 +146,10 @@ def run_offline(
     pixels = env or episodes.info.pixels
     reality, reason = _try_reality(pixels, episodes.info)
     check_values(episodes, progress=progress)
+    identity = {"transitions": episodes.transitions, "fingerprint": _fingerprint(episodes)}
     about = {
         "env": None if pixels is None else to_json(pixels),
-        "data": {"folder": str(data), "transitions": episodes.transitions},
+        "data": identity,
         "config": to_json(config),
     }
     phases = Phases(
@@ -152,8 +164,9 @@ def run_offline(
     steps = episodes.transitions * repeat
     count = len(episodes.episodes)
     seen = {"real_steps": steps, "total_steps": steps, "episodes": count, "return": None}
-    loop = Loop(phases, Journal.open(out, about), lambda _: dict(seen), on_round)
-    return loop.run({**about, "reality": reason}, command, draw)
+    protocol = {**about, "data": {"folder": str(data), **identity}, "reality": reason}
+    with closing(Journal.open(out, about)) as journal:
+        return Loop(phases, journal, lambda _: dict(seen), on_round).run(protocol, command, draw)
 
 
 class _Reality(NamedTuple):
@@ -166,8 +179,7 @@ class _Reality(NamedTuple):
 def _look_at(pixels: PixelConfig) -> _Reality:
     """Make a real environment once, so that its mistakes show before anything is written."""
     with closing(make_pixel_env(pixels)) as env:
-        spec = env.spec
-        limit = None if spec is None else spec.max_episode_steps
+        limit = time_limit(env)
         longest = None if limit is None else math.ceil(limit / pixels.action_repeat)
         return _Reality(ActionSpec.from_space(env.action_space), longest)
 
@@ -189,7 +201,15 @@ def _try_reality(
         bool(info.vector_dim),
     ):
         return None, f"{pixels.env_id} takes other actions or shows other things than the data hold"
+    if reality.longest is None:
+        return None, f"{pixels.env_id} has no time limit: play whole episodes with `evaluate`"
     return reality, None
+
+
+def _fingerprint(data: Dataset) -> str:
+    """Name a data set by the names and lengths of its episodes, wherever it lies."""
+    lines = "".join(f"{record.name} {record.frames}\n" for record in data.records)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
 def _refuse_finished(out: Path) -> None:

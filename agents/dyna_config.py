@@ -9,6 +9,7 @@ from srvp_world.errors import ConfigError
 from srvp_world.presets import preset
 
 AGENTS = ("ppo", "a2c", "sac", "dqn", "actor-critic", "cem", "icem", "mppi")
+SEEDS = 4_000_000
 
 _AGENT = preset("agent")
 
@@ -22,7 +23,9 @@ class DynaConfig:
             or mppi, which plan in it.
         real_steps: Steps of the real environment to learn from, at most; those of evaluations are
             counted apart.
-        minutes: Wall time that the run may take, over all of its starts; None for any.
+        minutes: Wall time that the run may take, over all of its starts; None for any. Half of what
+            is left, at most, goes into collecting for a round. The first round and the scores of
+            its agent are never left out.
         rounds: How often to collect, fit and improve.
         first_share: Share of the real steps that the first round plays at random.
         first_policy: How it plays: `random`, `smooth-random`, or `auto`, which is smooth for boxes.
@@ -39,7 +42,8 @@ class DynaConfig:
         round_episodes: Real episodes that score each round's agent, always of the same seeds.
         final_episodes: Real episodes, of other seeds, that score the agent that is kept.
         dream_episodes: Dreams that score an agent each time; a planner gets as many as real ones.
-        keep: Which agent is kept: the one that did `best` in its round's evaluation, or the `last`.
+        keep: Which agent is kept: the one that did `best` in its round's evaluation, whose steps
+            then are a part of what was learnt from, or the `last`.
         workers: Processes that step the real environment.
         seed: Of data, worlds and agents; evaluation seeds are fixed.
         device: Where worlds are fitted and dreamt, such as `cuda`; agents act in reality on a CPU.
@@ -57,7 +61,7 @@ class DynaConfig:
     train: TrainConfig = _AGENT.train
     later_updates: int = 1_000
     later_learning_rate: float = 5e-4
-    dream_steps: int = 100_000
+    dream_steps: int = 200_000
     settings: dict[str, Any] = field(default_factory=dict)
     round_episodes: int = 10
     final_episodes: int = 20
@@ -76,7 +80,12 @@ class DynaConfig:
         positive = ("real_steps", "rounds", "later_updates", "dream_steps", "workers")
         for name in (*positive, "round_episodes", "final_episodes", "dream_episodes"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
-        _require(self.seed >= 0, "seed must not be negative", self.seed)
+        _require(
+            0 <= self.seed < SEEDS,
+            f"seed must be from 0 to {SEEDS - 1}, for a round's is seed * 1000 + its number, and "
+            "SB3 takes 32 bits",
+            self.seed,
+        )
         _require(0 < self.first_share <= 1, "first_share must be in (0, 1]", self.first_share)
         _require(0 <= self.explore <= 1, "explore must be in [0, 1]", self.explore)
         _require(

@@ -85,7 +85,7 @@ def roll(
     lengths = torch.zeros(dream.num_envs, device=dream.device)
     for _ in range(dream.horizon):
         observation, reward, terminated, truncated, _ = dream.step(choose(observation))
-        returns += reward * running
+        returns += torch.where(running, reward, 0)  # after its end a dream may break
         lengths += running
         running = running & ~terminated & ~truncated
     return returns, lengths

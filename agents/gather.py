@@ -1,6 +1,7 @@
 """The growing data set of a run: rounds of collecting within a budget, and what was collected."""
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +46,13 @@ class Gathering:
     config: DynaConfig
     progress: bool
 
-    def gather(self, index: int, before: Numbers | None, policy: PolicyFactory) -> Numbers:
+    def gather(
+        self,
+        index: int,
+        before: Numbers | None,
+        policy: PolicyFactory,
+        until: float | None = None,
+    ) -> Numbers:
         """Collect what a round, counted from 0, has left of its budget.
 
         Episodes that a killed run left behind count; one that was cut is lost, and so are its
@@ -55,18 +62,21 @@ class Gathering:
             index: Of the round.
             before: What the round before came to; None of the first.
             policy: What acts.
+            until: When to stop, as `time.time` counts; later rounds do not make up for it.
 
         Returns:
-            Real steps of this round and of all, its episodes, their returns, and the next seed.
+            Real steps of this round and of all, how many the time did not allow, the seconds that
+            each of those of this start took, the episodes, their returns, and the next seed.
         """
         config, repeat = self.config, self.pixels.action_repeat
         first = before["next_seed"] if before else SEEDS * (config.seed + 1)
         used = before["total_steps"] if before else 0
-        budget = config.steps_until(index, repeat) - used
-        taken = self._taken(first)
+        missed = before.get("missed", 0) if before else 0
+        budget = config.steps_until(index, repeat) - used - missed
+        taken, each = self._taken(first), None
         steps, left = min(taken.steps, budget), budget - taken.steps
         if left >= repeat:
-            steps += collect(
+            result = collect(
                 self.pixels,
                 self.folder,
                 policy,
@@ -74,10 +84,21 @@ class Gathering:
                 workers=config.workers,
                 seed=taken.seed,
                 max_transitions=config.max_transitions,
+                until=until,
                 progress=self.progress,
-            ).real_steps
-        numbers = {"real_steps": steps, "total_steps": used + steps}
-        return {**numbers, **self._summary(first), "next_seed": self._taken(first).seed}
+            )
+            steps += result.real_steps
+            each = result.seconds / result.real_steps
+        if until is not None and time.time() >= until:
+            missed += budget - steps
+        return {
+            "real_steps": steps,
+            "total_steps": used + steps,
+            "missed": missed,
+            "real_step_seconds": each,
+            **self._summary(first),
+            "next_seed": self._taken(first).seed,
+        }
 
     def _taken(self, first: int) -> _Taken:
         """Count what lies there of a round whose first seed is `first`.

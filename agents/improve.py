@@ -2,19 +2,24 @@
 
 import inspect
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import torch
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from srvp_world.agents.actor_critic import ActorCritic, ActorCriticConfig
 from srvp_world.agents.dyna_config import AGENTS
 from srvp_world.agents.planning import METHODS, PlannerConfig
 from srvp_world.agents.saved import PLANNER, POLICY
-from srvp_world.agents.sb3 import ALGORITHMS, KINDS, train_in_dream
-from srvp_world.agents.sb3_policy import policy_from_sb3
+from srvp_world.agents.sb3 import ALGORITHMS, KINDS, chosen_settings, train_in_dream
+from srvp_world.agents.sb3_model import build
+from srvp_world.agents.sb3_policy import check_storable, policy_from_sb3
 from srvp_world.checkpoint import World
 from srvp_world.config import from_json, to_json
 from srvp_world.data.files import write_atomically
@@ -59,6 +64,8 @@ def improve(
         ConfigError: For settings that it does not have, and what the kind of agent refuses.
         OutputError: If the folder cannot be written.
     """
+    if world.action is not None:
+        check_agent(agent, settings, world.action)
     if agent in METHODS:
         config = _planner(agent, settings)
         content = json.dumps(to_json(config), indent=2) + "\n"
@@ -84,8 +91,8 @@ def check_agent(agent: str, settings: dict[str, Any], action: ActionSpec) -> Non
 
     Raises:
         UnknownNameError: With the nearest kind.
-        ConfigError: For actions that it does not take, with those kinds that do, and for settings
-            that it does not have.
+        ConfigError: For actions that it does not take, with those kinds that do, for settings that
+            it does not have or refuses, and for those that make an agent that cannot be stored.
     """
     if agent not in AGENTS:
         raise UnknownNameError(f"no agent {agent!r}: {did_you_mean(agent, AGENTS)}")
@@ -105,6 +112,7 @@ def check_agent(agent: str, settings: dict[str, Any], action: ActionSpec) -> Non
         for name in settings:
             if name not in known:
                 raise ConfigError(f"{agent} has no setting {name!r}: {did_you_mean(name, known)}")
+        _try(agent.upper(), settings, action)
 
 
 def _takes(agent: str, action: ActionSpec) -> bool:
@@ -112,6 +120,30 @@ def _takes(agent: str, action: ActionSpec) -> bool:
     if agent in METHODS:
         return agent == "cem" or action.kind == "box"
     return agent == ACTOR_CRITIC or action.kind in KINDS[agent.upper()]
+
+
+def _try(algorithm: str, settings: dict[str, Any], action: ActionSpec) -> None:
+    """Make a model of SB3 on an empty stage, and see whether what it learns could be stored."""
+    kind = ALGORITHMS[algorithm]
+    ours, own = (inspect.signature(maker).parameters for maker in (train_in_dream, kind))
+    given = {name: value for name, value in settings.items() if name in own}
+    rows = settings.get("num_envs", ours["num_envs"].default)
+    if not isinstance(rows, int) or rows < 1:
+        raise ConfigError(f"num_envs must be a whole number of at least 1, got {rows!r}")
+    stages = DummyVecEnv([lambda: _Stage(action)] * rows)
+    chosen = {**chosen_settings(algorithm, given), "verbose": 0}
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whoever learns with it hears it again
+        check_storable(build(kind, "MlpPolicy", stages, **chosen))
+
+
+class _Stage(gym.Env[np.ndarray, Any]):
+    """The spaces of a dream, before there is a world to dream of."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,))
+
+    def __init__(self, action: ActionSpec):
+        self.action_space = action.space
 
 
 def _planner(method: str, settings: dict[str, Any]) -> PlannerConfig:

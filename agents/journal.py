@@ -2,34 +2,47 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from threading import Event, Thread
+from typing import IO, Any
 
+from srvp_world.agents.dyna_config import DynaConfig
+from srvp_world.config import PixelConfig, to_json
 from srvp_world.data.files import make_folder, write_atomically
 from srvp_world.errors import ConfigError, DataError, OutputError
 
+try:
+    import fcntl
+except ImportError:  # systems without such locks do without
+    fcntl = None  # type: ignore[assignment]
+
 JOURNAL = "loop.json"
+LOCK = ".lock"
 VERSION = 1
 
 Numbers = dict[str, Any]
 
-_OPAQUE = ("settings", "env_kwargs")  # whose names are free: they are compared as a whole
+_DEFAULTS = json.loads(
+    json.dumps({"env": to_json(PixelConfig(env_id="")), "config": to_json(DynaConfig())})
+)
+_BEAT = 5.0  # seconds between two notes of the time, which is what a kill can make forgotten
 
 
 class Journal:
     """The phases of a run: each is done once, and written down with its numbers when it is done.
 
-    The time of a phase that was killed counts, too, up to the last file that it wrote.
+    The time of a phase that was killed or failed counts, too. One process at a time has a run.
 
     Attributes:
         out: Folder of the run.
         content: What `loop.json` holds.
     """
 
-    def __init__(self, out: Path, content: dict[str, Any]) -> None:
-        """Go on with the content of a journal."""
-        self.out, self.content = out, content
+    def __init__(self, out: Path, content: dict[str, Any], lock: IO[str] | None = None) -> None:
+        """Go on with the content of a journal, and free its folder when it is closed."""
+        self.out, self.content, self._lock = out, content, lock
         self._begun = time.time()
         self._before = float(content["seconds"])
 
@@ -44,20 +57,35 @@ class Journal:
         Raises:
             ConfigError: If the folder holds a run of something else, naming the first difference.
             DataError: If its journal is broken.
-            OutputError: If the folder holds other things, or cannot be written.
+            OutputError: If the folder holds other things, another process works in it, or it cannot
+                be written.
         """
         about = json.loads(json.dumps(about))
         path = out / JOURNAL
-        if path.exists():
-            content = _read(path)
-            check_same(about, content["about"], out)
-            content["seconds"] += _killed(out, content["begun"])
-            return cls(out, content)
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and not path.exists() and not (out.is_dir() and _empty(out)):
             raise OutputError(f"{out} already holds something: choose another folder")
         make_folder(out)
-        content = {"version": VERSION, "about": about, "seconds": 0.0, "begun": None, "phases": {}}
-        return cls(out, content)
+        lock = _take(out)
+        try:
+            content: dict[str, Any] = {
+                "version": VERSION,
+                "about": about,
+                "seconds": 0.0,
+                "spent": {},
+                "phases": {},
+            }
+            if path.exists():
+                content |= _read(path)
+                check_same(about, content["about"], out)
+            return cls(out, content, lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    def close(self) -> None:
+        """Leave the folder to other processes."""
+        if self._lock is not None:
+            self._lock.close()
 
     @property
     def seconds(self) -> float:
@@ -81,16 +109,12 @@ class Journal:
         finished = self.done(*name)
         if finished is not None:
             return finished
-        started = time.time()
-        self.content["begun"] = started
-        self._write()
-        try:
+        key = _key(name)
+        with self._timed(key):
             numbers = job()
-            numbers["seconds"] = numbers.get("seconds", time.time() - started)
-            self.content["phases"][_key(name)] = numbers
-        finally:
-            self.content["begun"] = None
-            self._write()
+        numbers["seconds"] = self.content["spent"].pop(key)
+        self.content["phases"][key] = numbers
+        self._write()
         return numbers
 
     def phase_seconds(self) -> dict[str, float]:
@@ -100,6 +124,31 @@ class Journal:
             job = key.rpartition("/")[2]
             sums[job] = sums.get(job, 0.0) + numbers["seconds"]
         return sums
+
+    @contextmanager
+    def _timed(self, key: str) -> Iterator[None]:
+        """Write down, while a phase runs, how long it has taken over all of its starts."""
+        spent, started, over = self.content["spent"], time.time(), Event()
+        before = spent.get(key, 0.0)
+
+        def note() -> None:
+            spent[key] = before + time.time() - started
+            self._write()
+
+        def beat() -> None:
+            while not over.wait(_BEAT):
+                with suppress(OutputError):  # the phase itself will find out
+                    note()
+
+        note()
+        beating = Thread(target=beat, daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            over.set()
+            beating.join()
+            note()
 
     def _write(self) -> None:
         self.content["seconds"] = self.seconds
@@ -114,7 +163,7 @@ def _key(name: tuple[object, ...]) -> str:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        wanted = {"version", "about", "seconds", "begun", "phases"}
+        wanted = {"version", "about", "seconds", "phases"}
         sound = isinstance(content, dict) and wanted <= content.keys()
     except (OSError, ValueError):
         sound = False
@@ -132,34 +181,55 @@ def _read(path: Path) -> dict[str, Any]:
 def check_same(about: dict[str, Any], stored: dict[str, Any], out: Path) -> None:
     """Refuse to go on with something else than what a file of a run says that it is of.
 
-    What an older version did not write down is what it did, so it makes no difference.
+    What an older version did not write down is what it did: the default.
 
     Raises:
         ConfigError: Naming the first difference.
     """
-    new, old = _flat(about), _flat(stored)
-    for name in old:
-        if old[name] != new.get(name):
+    for name in stored:
+        found = _difference(name, about.get(name), stored[name], _DEFAULTS.get(name))
+        if found is not None:
+            field, new, old = found
             raise ConfigError(
-                f"{name.rpartition('.')[2]} is {new.get(name)} but the run in {out} was begun with "
-                f"{old[name]}: go on with that, or choose another folder"
+                f"{field} is {new} but the run in {out} was begun with {old}: go on with that, or "
+                "choose another folder"
             )
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name each value by its path."""
-    flat: dict[str, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, dict) and name not in _OPAQUE:
-            flat |= _flat(item, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = item
-    return flat
+def _difference(name: str, new: Any, old: Any, default: Any) -> tuple[str, Any, Any] | None:
+    """Find the first value that differs, at any depth: its name and what it is on both sides."""
+    if not (isinstance(new, dict) and isinstance(old, dict)):
+        return None if new == old else (name, new, old)
+    defaults = default if isinstance(default, dict) else {}
+    for key in {**old, **new}:
+        usual = defaults.get(key)
+        found = _difference(key, new.get(key, usual), old.get(key, usual), usual)
+        if found is not None:
+            return found
+    return None
 
 
-def _killed(out: Path, begun: float | None) -> float:
-    """Give the seconds of a phase that was killed, as far as the files tell."""
-    if begun is None:
-        return 0.0
-    written = [path.stat().st_mtime for path in out.rglob("*") if path.is_file()]
-    return max(max(written, default=begun) - begun, 0.0)
+def _empty(out: Path) -> bool:
+    """Say whether a folder holds nothing but what a kill left of a run that was about to begin."""
+    return all(path.name == LOCK or path.name.startswith(f".{JOURNAL}.") for path in out.iterdir())
+
+
+def _take(out: Path) -> IO[str]:
+    """Keep other processes out of a folder until the file that this gives is closed."""
+    try:
+        lock = (out / LOCK).open("w")
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {out} ({error.strerror}): choose a folder that you can write to"
+        ) from None
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise OutputError(
+            f"another process works on the run in {out}: wait for it, or choose another folder"
+        ) from None
+    except OSError:  # some file systems have no locks
+        pass
+    return lock

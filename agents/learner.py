@@ -83,7 +83,7 @@ class Objectives(NamedTuple):
         actor: Loss of the actor.
         critic: Loss of the critic.
         reward: Sum of a rollout's rewards while it lives, in the environment's units.
-        entropy: Of the policy, in nats.
+        entropy: Mean of the policy's where rollouts live, in nats.
         scale: What the actor's returns are divided by.
     """
 
@@ -97,7 +97,7 @@ class Objectives(NamedTuple):
 class Learner(nn.Module):
     """An actor, its critic, and what an update does to them."""
 
-    reward_std: Tensor
+    reward_size: Tensor
 
     def __init__(self, config: ActorCriticConfig, policy: PolicyConfig, *, seed: int = 0):
         """Build the networks; their initialisation leaves the global random state alone."""
@@ -108,7 +108,7 @@ class Learner(nn.Module):
             self.policy = LatentPolicy(policy)
             self.critic = Critic(policy.feature_dim, policy.hidden, policy.activation)
         self.returns = ReturnNormaliser()
-        self.register_buffer("reward_std", torch.ones(()))
+        self.register_buffer("reward_size", torch.ones(()))
         self._through_dynamics = policy.action.kind == "box"
         weights = (self.policy.network.parameters(), self.critic.network.parameters())
         self._adams = [torch.optim.Adam(parameters) for parameters in weights]
@@ -119,7 +119,9 @@ class Learner(nn.Module):
     ) -> Objectives:
         """Imagine once from every start state, and step both networks at a share of their rates."""
         rollout = self.imagine(model, start, generator)
-        objectives = self.objectives(rollout)
+        values, returns = self.judge(rollout)
+        self.returns.update(returns.detach())
+        objectives = self.objectives(rollout, values, returns)
         losses = (objectives.actor, objectives.critic)
         for loss, adam, rate in zip(losses, self._adams, self._rates, strict=True):
             group = adam.param_groups[0]
@@ -143,31 +145,37 @@ class Learner(nn.Module):
                 temperature=self.config.temperature,
             )
 
-    def objectives(self, rollout: Rollout) -> Objectives:
-        """Judge rollouts: where they end, the slow critic says what would have followed."""
+    def judge(self, rollout: Rollout) -> tuple[Tensor, Tensor]:
+        """Give values (b, h + 1) and returns (b, h) of rollouts, in units of the rewards' size.
+
+        Where rollouts are cut, the slow critic says what would have followed.
+        """
         values = self.critic.target(rollout.features)
         returns = lambda_returns(
-            rollout.rewards / self.reward_std,
+            rollout.rewards / self.reward_size,
             rollout.continues,
             values[:, :-1],
             values[:, -1],
             self.config.gamma,
             self.config.gae_lambda,
         )
-        self.returns.update(returns.detach())
+        return values, returns
+
+    def objectives(self, rollout: Rollout, values: Tensor, returns: Tensor) -> Objectives:
+        """Say what rollouts teach that were judged."""
         weight = survival(rollout.continues).detach()
         seen = rollout.features[:, :-1].detach()
         policy = self.policy.distribution(seen)
         gain = returns
         if not self._through_dynamics:
             gain = policy.log_prob(rollout.actions) * (returns - values[:, :-1]).detach()
-        entropy = (weight * policy.entropy()).mean()
+        entropies = weight * policy.entropy()
         climbed = (weight * gain).mean() / self.returns.scale
         errors = self.critic(seen) - returns.detach()
         return Objectives(
-            actor=-climbed - self.config.entropy * entropy,
+            actor=-climbed - self.config.entropy * entropies.mean(),
             critic=(weight * errors.square()).mean() / 2,
             reward=(weight * rollout.rewards).sum(1).mean(),
-            entropy=entropy,
+            entropy=entropies.sum() / weight.sum(),
             scale=self.returns.scale,
         )

@@ -67,13 +67,13 @@ class LearningCurve:
         """Play dreams and real episodes with the likeliest actions; log and give what they earned.
 
         Args:
-            policy: On the CPU.
+            policy: Of the world.
             dream_steps: What it has learnt from so far.
         """
         scores: dict[str, float] = {}
         if self.real_episodes:
             scores = self._play(policy)
-        returns, lengths = roll(self._dream, policy.to(self.world.device).choose, seed=0)
+        returns, lengths = roll(self._dream, policy.choose, seed=0)
         scores["dream/return"], scores["dream/std"] = _spread(returns.cpu().numpy())
         scores["dream/length"] = float(lengths.mean())
         self._logger.scalars(scores, dream_steps)

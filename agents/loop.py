@@ -20,7 +20,7 @@ DEFINITIONS = {
     "dream": "returns of dreams that begin where real episodes began and last as long at most",
     "gap": "mean dream return less mean real return",
     "open_loop_psnr": "the fit's last validation, in dB, over all imagined frames of its windows",
-    "real_steps": "that worlds were learnt from; those of evaluations are evaluation_steps",
+    "real_steps": "collected to learn from; those of evaluations are evaluation_steps",
 }
 
 
@@ -79,10 +79,13 @@ class Loop:
         """
         finished: list[Numbers] = []
         while len(finished) < self.config.rounds and self._worth(len(finished)):
-            finished.append(self._round(len(finished)))
+            numbers = self._round(len(finished))
+            if numbers is None:
+                break
+            finished.append(numbers)
         chosen = _choose(finished, self.config.keep)
         kept = self.journal.phase("keep", job=partial(self.phases.keep, chosen))
-        numbers = {**self._numbers(finished, kept), "reality": protocol.get("reality")}
+        numbers = {**self._summary(finished, kept), "reality": protocol.get("reality")}
         world = self.phases.out / WORLD
         load(world).with_measured(agent=kept, real_steps=numbers["real_steps"]).save(world)
         result = DynaResult(
@@ -105,12 +108,14 @@ class Loop:
         )
         return result
 
-    def _round(self, index: int) -> Numbers:
-        """Do what is left of a round; give its numbers."""
+    def _round(self, index: int) -> Numbers | None:
+        """Do what is left of a round; give its numbers, or None where time allows no more of it."""
         phases, phase = self.phases, self.journal.phase
         new = self.journal.done(index, "evaluate") is None
         collected = phase(index, "collect", job=partial(self._collect, index))
         share = self._share(index)
+        if not share.updates:
+            return None
         fitted = phase(index, "fit", job=partial(phases.fit, index, share))
         improved = phase(index, "improve", job=partial(phases.improve, index, share))
         scored = phase(index, "evaluate", job=partial(self._evaluate, index))
@@ -160,11 +165,11 @@ class Loop:
         seen = self.journal.done(0, "collect") or {}
         real_step = seen["seconds"] / seen["real_steps"]
         self.journal.phase("probe", job=partial(self.phases.probe, real_step))
-        least = Share(1, 1)
+        nothing = Share(0, 0)
         numbers = self.journal.phase(
             index,
             "share",
-            job=lambda: (self._time_for(index, collected=True) or least)._asdict(),
+            job=lambda: (self._time_for(index, collected=True) or nothing)._asdict(),
         )
         return Share(numbers["updates"], numbers["dream_steps"])
 
@@ -181,14 +186,18 @@ class Loop:
         probed = self.journal.done("probe") or {}
         pace = Pace(**{name: value for name, value in probed.items() if name != "seconds"})
         fitted, improved = (self.journal.done(index - 1, name) or {} for name in ("fit", "improve"))
+        collected = self.journal.done(index, "collect") or self.journal.done(index - 1, "collect")
+        if collected and collected.get("real_step_seconds"):
+            pace = replace(pace, real_step=collected["real_step_seconds"])
         if fitted.get("update_seconds"):
             pace = replace(pace, update=fitted["update_seconds"])
-        if improved.get("dream_steps"):
-            pace = replace(pace, dream_step=improved["seconds"] / improved["dream_steps"])
+        if improved.get("dream_step_seconds"):
+            pace = replace(pace, dream_step=improved["dream_step_seconds"])
         return pace
 
-    def _numbers(self, finished: list[Numbers], kept: Numbers) -> Numbers:
-        """Sum the run up."""
+    def _summary(self, finished: list[Numbers], kept: Numbers) -> Numbers:
+        """Sum the run up; a last round may have been collected for, and no more."""
+        last = self.journal.done(len(finished), "collect") or {}
         final = {name: value for name, value in kept.items() if name != "seconds"}
         scored = [*finished, kept]
         return {
@@ -197,7 +206,7 @@ class Loop:
             "gap": final["gap"],
             "kept_round": final["round"],
             "rounds": finished,
-            "real_steps": finished[-1]["real_steps"],
+            "real_steps": last.get("total_steps", finished[-1]["real_steps"]),
             "evaluation_steps": sum(part["evaluation_steps"] for part in scored),
             "dream_steps": sum(part["dream_steps"] for part in finished),
             "random_return": finished[0]["collected"]["return"],

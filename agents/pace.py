@@ -6,7 +6,8 @@ from typing import NamedTuple
 from srvp_world.agents.dyna_config import DynaConfig
 from srvp_world.agents.improve import learns
 
-LEAST = 0.3  # of what a later round should do; one that had time for less is not begun
+LEAST = 0.3  # of what a later round should do; one that had time for less is left out
+COLLECTING = 0.5  # of the time that is left, at most, goes into collecting for a round
 _MARGIN = 0.9  # of the time is given out, for machines are not always equally fast
 _SPAWN = 10.0  # seconds until workers play, which have to import everything
 
@@ -75,7 +76,7 @@ def share_out(
         collected: Whether the round has its data already.
 
     Returns:
-        What it does; None where a round is not worth beginning.
+        What it does; None where a later round is not worth it.
     """
     final = pace.evaluation(config.final_episodes, config.workers)
     left = _MARGIN * seconds - final

@@ -40,7 +40,7 @@ class Phases:
         data: Folder of the data set.
         config: Of the run.
         pixels: The real env; None where there is none to play in.
-        longest: Decisions of its longest episode; None where it has no limit.
+        longest: Decisions of its longest episode; None where worlds know.
         progress: Whether to show bars.
     """
 
@@ -79,6 +79,7 @@ class Phases:
 
     def improve(self, index: int, share: Share) -> Numbers:
         """Make a round's agent in the dream of its world."""
+        started = perf_counter()
         world = load(self.world(index), self.config.device)
         improve(
             self.config.agent,
@@ -90,7 +91,13 @@ class Phases:
             settings=self.config.settings,
             progress=self.progress,
         )
-        return {"dream_steps": share.dream_steps if learns(self.config.agent) else 0}
+        if not learns(self.config.agent):
+            return {"dream_steps": 0}
+        seconds = perf_counter() - started
+        return {
+            "dream_steps": share.dream_steps,
+            "dream_step_seconds": seconds / share.dream_steps,
+        }
 
     def evaluate(self, index: int) -> Numbers:
         """Score a round's agent in the dream and on real episodes that nothing is learnt from."""
@@ -132,7 +139,7 @@ class Phases:
         )
         dream_step = (perf_counter() - started) / steps if learns(config.agent) else 0.0
         started = perf_counter()
-        self._dream(world, agent, pool)
+        self._dream(world, agent, pool, config.round_episodes)
         dreams = perf_counter() - started
         decision, decisions = self._time_of_decision(folder / WORLD, agent)
         shutil.rmtree(folder)
@@ -189,19 +196,19 @@ class Phases:
             world.model, clips_of(data.beginnings(_POOL_EPISODES, self.config.seed, by_frames=True))
         )
 
-    def _dream(self, world: World, agent: Path, pool: StartPool) -> list[float]:
-        config = self.config
-        episodes = config.dream_episodes if learns(config.agent) else config.round_episodes
+    def _dream(self, world: World, agent: Path, pool: StartPool, real: int) -> list[float]:
+        """Dream what scores an agent beside so many real episodes; give the returns."""
+        episodes = self.config.dream_episodes if learns(self.config.agent) else real
         returns: list[float] = dream_returns(world, agent, episodes=episodes, pool=pool).tolist()
         return returns
 
     def _score(self, world_path: Path, agent: Path, seed: int, final: bool) -> Numbers:
         world = load(world_path, self.config.device)
-        dream = spread(self._dream(world, agent, self._pool(world)))
+        episodes = self.config.final_episodes if final else self.config.round_episodes
+        dream = spread(self._dream(world, agent, self._pool(world), episodes))
         assert dream is not None
         if self.pixels is None:
             return {"real": None, "dream": dream, "gap": None, "evaluation_steps": 0}
-        episodes = self.config.final_episodes if final else self.config.round_episodes
         played = run_episodes(
             self.pixels,
             saved_agent(world_path, agent),

@@ -6,15 +6,16 @@ iteration, and one plan, to the next; MPPI weighs its elites by their values. Al
 best sequence that they imagined, not the mean of the elites, which may be worth less than each.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import torch
 from einops import reduce, repeat
 from torch import Tensor
 
-from srvp_world.agents.search import CategoricalSearch, GaussianSearch, Search
+from srvp_world.agents.search import CategoricalSearch, GaussianSearch, Search, softmax_weights
 from srvp_world.errors import ConfigError, did_you_mean
 from srvp_world.spaces import ActionSpec
 from srvp_world.world import State, WorldModel
@@ -39,7 +40,7 @@ class PlannerConfig:
         std: Standard deviation at first, in units of half the box.
         min_std: The least that it may shrink to.
         smoothing: Share of the uniform distribution in what it learns about choices.
-        colour: Exponent of iCEM's noise, whose power falls as f^-colour; 0 is white.
+        colour: Exponent of iCEM's noise, whose power falls as f^-colour: 0 is white, 8 the most.
         keep: Share of the elites that iCEM imagines again with the next candidates.
         mppi_temperature: Of the softmax of MPPI's weights, in standard deviations of the elites'
             values.
@@ -74,6 +75,12 @@ class PlannerConfig:
         if self.method not in METHODS:
             hint = did_you_mean(str(self.method), METHODS)
             raise ConfigError(f"no planner {self.method!r}: {hint}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is int:
+                self._require(field.name, isinstance(value, int), "be a whole number")
+            elif field.type is float:
+                self._require(field.name, math.isfinite(value), "be a finite number")
         for name in ("horizon", "elites", "iterations", "particles"):
             self._require(name, getattr(self, name) >= 1, "be at least 1")
         enough = self.elites + 2
@@ -82,9 +89,10 @@ class PlannerConfig:
         for name in ("momentum", "smoothing"):
             self._require(name, 0 <= getattr(self, name) < 1, "be in [0, 1)")
         self._require("keep", 0 <= self.keep <= 1, "be in [0, 1]")
+        self._require("colour", 0 <= self.colour <= 8, "be in [0, 8]")
         for name in ("std", "mppi_temperature"):
             self._require(name, getattr(self, name) > 0, "be positive")
-        for name in ("min_std", "colour", "temperature", "penalty"):
+        for name in ("min_std", "temperature", "penalty"):
             self._require(name, getattr(self, name) >= 0, "not be negative")
         if self.particles > 1 and not self.temperature:
             raise ConfigError(
@@ -167,17 +175,16 @@ class Planner:
         state = state.forget()
         kept = None if warm is None else self._shift(warm, rows)
         belief = search.start(rows, None if kept is None else kept[:, 0])
+        known = search.centre(belief)[:, None] if kept is None else kept  # its first is the centre
         noise = self._noise()
-        for _ in range(config.iterations):
-            known = search.centre(belief)[:, None]
-            if kept is not None:
-                known = torch.cat([kept, known], dim=1)
+        for left in reversed(range(config.iterations)):
             drawn = search.draw(belief, config.samples - known.shape[1], self.generator)
             points = torch.cat([known, drawn], dim=1)
             values, best = self._values(state, points, noise).topk(config.elites)
             elites = points[torch.arange(rows, device=best.device)[:, None], best]
-            belief = search.refit(belief, elites, self._weigh(values))
-            kept = elites[:, : self._keep]
+            if left:
+                belief = search.refit(belief, elites, self._weigh(values))
+                known = torch.cat([elites[:, : self._keep], search.centre(belief)[:, None]], dim=1)
         return Plan(search.to_actions(elites[:, 0]), values[:, 0], elites)
 
     @property
@@ -247,9 +254,7 @@ class Planner:
         """Give the weights (b, e) of elites of these values, best first."""
         if self.config.method != "mppi":
             return torch.full_like(values, 1 / values.shape[1])
-        spread = values.std(1, keepdim=True, correction=0).clamp(min=1e-6)
-        ahead = (values - values[:, :1]) / (self.config.mppi_temperature * spread)
-        return ahead.nan_to_num(nan=0.0).softmax(1)  # NaN where even elites broke
+        return softmax_weights(values, self.config.mppi_temperature)
 
 
 def _check(model: WorldModel[Any], config: PlannerConfig) -> ActionSpec:

@@ -56,6 +56,9 @@ class PolicyConfig:
         Raises:
             ConfigError: Naming the field.
         """
+        widths = (self.feature_dim, *self.hidden)
+        if min(widths) < 1:
+            raise ConfigError(f"layers of a policy need a width of at least 1, got {widths}")
         is_box = self.action.kind == "box"
         if (self.squashed and not is_box) or (self.greedy and is_box):
             field, kinds = ("greedy", "choices and bits") if is_box else ("squashed", "boxes")
@@ -90,6 +93,11 @@ class LatentPolicy(nn.Module):
         free = config.action.kind == "box" and not config.squashed
         self.log_std = nn.Parameter(torch.zeros(width if free else 0))
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
+
     def save(self, path: str | Path) -> Path:
         """Write the policy to one safetensors file, atomically."""
         return write_tensors(Path(path), *self.packed())
@@ -106,7 +114,7 @@ class LatentPolicy(nn.Module):
 
         Raises:
             WorldFileError: If the file is missing, truncated, no policy, from a newer version, or
-                belongs to another world.
+                belongs to another world, or does not hold the network that it tells of.
         """
         where = f"policy file {str(path)!r}"
         tensors, metadata = read_tensors(Path(path), "a policy file")
@@ -120,6 +128,15 @@ class LatentPolicy(nn.Module):
                 f"{where} belongs to world {config.world}, not {world.fingerprint}: "
                 "give its own world"
             )
+        # Before the network is built, for a header may tell of one that no memory holds.
+        biases = [tensors.get(f"network.{2 * i}.bias") for i in range(len(config.hidden))]
+        widths = tuple(0 if bias is None else len(bias) for bias in biases)
+        told = (config.feature_dim, config.hidden, config.action)
+        if told != (world.model.feature_dim, widths, world.action):
+            raise WorldFileError(
+                f"{where} tells of another network than it holds, or than its world can use: "
+                "copy it again"
+            )
         policy = cls(config)
         load_weights(policy, tensors, where)
         return policy.requires_grad_(False)
@@ -131,11 +148,15 @@ class LatentPolicy(nn.Module):
 
     @torch.no_grad()
     def choose(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Choose actions (b, ...) on features (b, d): the likeliest, or draws from a generator."""
-        actions = self.distribution(features)
+        """Choose actions (b, ...) on features (b, d): the likeliest, or draws from a generator.
+
+        Features may lie anywhere, and actions are given there; the generator lies where the
+        weights do.
+        """
+        actions = self.distribution(features.to(self.device))
         if generator is None or self.config.greedy:
-            return actions.mode
-        return actions.draw(generator)
+            return actions.mode.to(features.device)
+        return actions.draw(generator).to(features.device)
 
 
 def _read_header(text: str, where: str) -> PolicyConfig:
@@ -182,7 +203,9 @@ class LatentAgent:
     def reset(self, seed: int) -> None:
         """Begin a new episode."""
         self._exploration.reset(seed)
-        self._generator = None if self.deterministic else torch.Generator().manual_seed(seed)
+        self._generator = None
+        if not self.deterministic:
+            self._generator = torch.Generator(self.policy.device).manual_seed(seed)
         self._last: Any = None
 
     def act(self, shown: Observed) -> Any:

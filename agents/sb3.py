@@ -1,8 +1,7 @@
 """Stable-Baselines3's algorithms, trained in the dream alone."""
 
-import inspect
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from tqdm import tqdm
 
 from srvp_world.agents.learning_curve import LearningCurve
+from srvp_world.agents.sb3_model import build, check_seed, check_settings
 from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.checkpoint import World
 from srvp_world.envs.sb3 import DreamVecEnv
@@ -115,27 +115,28 @@ def train_in_dream(
     Raises:
         UnknownNameError: For other algorithms.
         ConfigError: For an algorithm that does not take the world's actions, settings that it does
-            not have, a world without rewards, and numbers that make no training.
+            not have or refuses, a world without rewards, and numbers that make no training.
         OutputError: If the folder cannot be written.
     """
     name = _which(algorithm)
+    check_seed(seed)
     _check_world(name, world)
     _check_steps(steps, log, evaluate_every)
     kind = ALGORITHMS[name]
     check_settings(kind, settings, fixed=("policy", "env", "seed"))
-    scale = 1.0 / float(world.model.reward_normaliser.std)
+    rewards = world.model.reward_normaliser
     dream = DreamVecEnv(
         num_envs,
         world,
         obs="latent",
         horizon=horizon,
         temperature=temperature,
-        penalty=penalty / scale,
+        penalty=penalty * float(rewards.std),
         max_uncertainty=max_uncertainty,
         pool=pool,
-        reward_scale=scale,
+        reward_scale=1.0 / float(rewards.size),
     )
-    model = kind("MlpPolicy", dream, seed=seed, **{"device": "cpu", **SETTINGS[name], **settings})
+    model = build(kind, "MlpPolicy", dream, seed=seed, **chosen_settings(name, settings))
     if isinstance(model, OnPolicyAlgorithm):
         dream.bootstrap_with(model)
     with ExitStack() as opened:
@@ -198,22 +199,9 @@ def _check_steps(steps: int, log: str | Path | None, evaluate_every: int | None)
         raise ConfigError(f"evaluate_every={evaluate_every} needs a folder: give log as well")
 
 
-def check_settings(
-    algorithm: type[BaseAlgorithm], given: Iterable[str], fixed: Collection[str]
-) -> None:
-    """Refuse settings that an algorithm of SB3 does not have, or that are not for users to choose.
-
-    Raises:
-        ConfigError: Naming the first of them.
-    """
-    parameters = inspect.signature(algorithm).parameters
-    known = {name for name in parameters if not name.startswith("_")} - {*fixed}
-    for setting in given:
-        if setting in fixed:
-            raise ConfigError(f"{setting!r} of {algorithm.__name__} is fixed here: leave it out")
-        if setting not in known:
-            hint = did_you_mean(setting, known)
-            raise ConfigError(f"{algorithm.__name__} has no setting {setting!r}: {hint}")
+def chosen_settings(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Give the arguments of an algorithm: ours, where none are given."""
+    return {"device": "cpu", **SETTINGS[name], **given}
 
 
 class _Progress(BaseCallback):

@@ -155,6 +155,22 @@ class CategoricalSearch:
         return points[..., 0] if self._single else points
 
 
+def softmax_weights(values: Tensor, temperature: float) -> Tensor:
+    """Weigh elites (b, e) by their values, best first; the weights of a row add up to 1.
+
+    Where even elites broke, and are worth -inf, the others alone count.
+
+    Args:
+        values: (b, e).
+        temperature: In standard deviations of a row's values.
+    """
+    sound = values.where(values.isfinite(), torch.nan)
+    mean = sound.nanmean(1, keepdim=True)
+    spread = (sound - mean).square().nanmean(1, keepdim=True).sqrt().clamp(min=1e-6)
+    behind = (values - values[:, :1]) / (temperature * spread)
+    return behind.nan_to_num(nan=0.0, neginf=-torch.inf).softmax(1)  # NaN where all broke
+
+
 def noise_colour(horizon: int, exponent: float) -> Tensor:
     """Give the (t, t) factor that turns white noise into noise of power f^-exponent and variance 1.
 
@@ -166,5 +182,6 @@ def noise_colour(horizon: int, exponent: float) -> Tensor:
     correlation = torch.fft.ifft(frequency**-exponent).real
     steps = torch.arange(horizon)
     covariance = (correlation / correlation[0])[(steps[:, None] - steps).abs()]
+    covariance += 1e-12 * torch.eye(horizon)  # or rounding would undo steep noise over long times
     factor: Tensor = torch.linalg.cholesky(covariance)
     return factor.float()

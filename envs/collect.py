@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeGuard, cast
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -19,7 +19,7 @@ from srvp_world.data.info import DatasetInfo
 from srvp_world.data.ring import Ring
 from srvp_world.data.writer import EpisodeWriter
 from srvp_world.envs.pixels import PixelObservation, make_pixel_env
-from srvp_world.envs.policies import Policy, PolicyFactory
+from srvp_world.envs.policies import Policy, PolicyFactory, build_policy, is_policy, policy_name
 from srvp_world.envs.rollout import EpisodeResult, FrameRecorder, run_episode
 from srvp_world.envs.workers import run_jobs
 from srvp_world.errors import ConfigError, DataError
@@ -118,6 +118,7 @@ def collect(
     workers: int = 1,
     seed: int = 0,
     max_transitions: int | None = None,
+    until: float | None = None,
     progress: bool = True,
 ) -> CollectResult:
     """Record episodes into a folder, new or with episodes of the same env and of other seeds.
@@ -127,7 +128,9 @@ def collect(
     which takes every `workers`-th seed and cuts its last episode: the same seed and number of
     workers give the same data. A decision that could exceed a worker's share is not begun. Episodes
     are committed one by one, so that an error or Ctrl-C loses only those that run. The oldest are
-    deleted where there are more than `max_transitions` decisions, now and then while it runs.
+    deleted where there are more than `max_transitions` decisions, now and then while it runs. At
+    the time `until`, in seconds as `time.time` counts them, the episodes that run are cut and kept,
+    and no others begin; each worker plays one, or a few decisions of it, however late it is.
 
     Raises:
         ConfigError: If the request makes no sense; what `make_pixel_env` and `run_episode` raise.
@@ -143,13 +146,14 @@ def collect(
     seeds, budgets = _split(steps, episodes, workers, seed, pixels.action_repeat)
     create_dataset(folder, info)
     _refuse_recorded(folder, seeds)
-    recording = _Recording(folder, info, _name(make_policy), ring)
+    recording = _Recording(folder, info, policy_name(make_policy), ring)
     shares = [
         _Share(
             pixels=pixels,
             make_policy=make_policy,
             seeds=seeds[worker :: len(budgets)],
             budget=budget,
+            until=math.inf if until is None else until,
             recording=recording,
         )
         for worker, budget in enumerate(budgets)
@@ -187,16 +191,18 @@ class _Share:
     make_policy: PolicyFactory | Policy
     seeds: Sequence[int]
     budget: int | None = None
+    until: float = math.inf
     recording: _Recording | None = None
     frames_of: frozenset[int] = frozenset()
 
     def __call__(self) -> Iterator[EpisodeResult]:
-        """Play until the seeds or the budget of real steps are used up."""
+        """Play until the seeds, the budget of real steps or the time are used up."""
         left = self.budget
         with closing(make_pixel_env(self.pixels)) as env:
-            policy = _build(self.make_policy, ActionSpec.from_space(env.action_space))
+            policy = build_policy(self.make_policy, ActionSpec.from_space(env.action_space))
             for seed in self.seeds:
-                if left is not None and left < self.pixels.action_repeat:
+                late = seed != self.seeds[0] and time.time() >= self.until
+                if late or (left is not None and left < self.pixels.action_repeat):
                     break
                 result = self._episode(env, policy, seed, left)
                 left = None if left is None else left - result.real_steps
@@ -206,7 +212,7 @@ class _Share:
         self, env: PixelObservation, policy: Policy, seed: int, left: int | None
     ) -> EpisodeResult:
         if self.recording is not None:
-            return run_episode(env, policy, seed, self.recording.writer(seed), left)
+            return run_episode(env, policy, seed, self.recording.writer(seed), left, self.until)
         if seed not in self.frames_of:
             return run_episode(env, policy, seed, None, left)
         recorder = FrameRecorder()
@@ -255,7 +261,7 @@ def _check_request(make_policy: PolicyFactory | Policy, workers: int, seed: int)
         raise ConfigError(f"workers must be at least 1, got {workers}")
     if seed < 0:
         raise ConfigError(f"seeds must not be negative, got {seed}")
-    if workers > 1 and _is_policy(make_policy):
+    if workers > 1 and is_policy(make_policy):
         raise ConfigError(
             f"a policy object cannot be shared by {workers} workers: use workers=1, or give a "
             "function that builds the policy"
@@ -283,17 +289,3 @@ def _describe(env: PixelObservation) -> DatasetInfo:
         pixels=env.config,
         source=f"collected in {env.config.env_id}",
     )
-
-
-def _is_policy(candidate: PolicyFactory | Policy) -> TypeGuard[Policy]:
-    return hasattr(candidate, "act") and not isinstance(candidate, type)
-
-
-def _build(make_policy: PolicyFactory | Policy, action: ActionSpec) -> Policy:
-    if _is_policy(make_policy):
-        return make_policy
-    return cast(PolicyFactory, make_policy)(action)
-
-
-def _name(make_policy: PolicyFactory | Policy) -> str:
-    return getattr(make_policy, "__name__", type(make_policy).__name__)

@@ -1,7 +1,7 @@
 """What acts: the protocol of a policy on what an env shows, and two that act at random."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard, cast
 
 import numpy as np
 
@@ -33,6 +33,23 @@ class Policy(Protocol):
 
 PolicyFactory = Callable[[ActionSpec], Policy]
 """Builds a policy for an action space; worker processes get it pickled."""
+
+
+def is_policy(candidate: PolicyFactory | Policy) -> TypeGuard[Policy]:
+    """Say whether something is a policy already, and not a way to build one."""
+    return hasattr(candidate, "act") and not isinstance(candidate, type)
+
+
+def build_policy(make_policy: PolicyFactory | Policy, action: ActionSpec) -> Policy:
+    """Build a policy for an action space, unless there is one already."""
+    if is_policy(make_policy):
+        return make_policy
+    return cast(PolicyFactory, make_policy)(action)
+
+
+def policy_name(make_policy: PolicyFactory | Policy) -> str:
+    """Name a policy or what builds it, for the provenance of what it plays."""
+    return getattr(make_policy, "__name__", type(make_policy).__name__)
 
 
 class RandomPolicy:

@@ -1,6 +1,7 @@
 """One episode in a real environment: play it, and pass on what happens."""
 
 import math
+import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,8 +10,12 @@ import numpy as np
 from srvp_world.data.episodes import Ending
 from srvp_world.envs.pixels import PixelObservation, frame_and_vector
 from srvp_world.envs.policies import Policy
-from srvp_world.errors import DataError
+from srvp_world.errors import ConfigError, DataError
 from srvp_world.spaces import ActionSpec
+
+SHORTEST = 16  # decisions before which the clock cuts no episode: of fewer little can be learnt
+ENDLESS = 108_000  # steps after which an episode without a time limit is held to have no end
+UNLIMITED = "no time limit: give one, with --env-kwargs '{\"max_episode_steps\": 1000}'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,23 +63,34 @@ def run_episode(
     seed: int,
     writer: Recorder | None = None,
     max_real_steps: int | None = None,
+    until: float = math.inf,
 ) -> EpisodeResult:
     """Play an episode, and give what happens to a writer if there is one.
 
-    A decision that could exceed `max_real_steps` is not begun; the episode is `unfinished` then.
+    A decision that could exceed `max_real_steps` is not begun, nor one after the time `until`, in
+    seconds as `time.time` counts them, but for the first few; the episode is `unfinished` then.
 
     Raises:
         SpaceError: If the policy leaves the action space.
         DataError: If the env gives a reward that is NaN or infinite.
+        ConfigError: If nothing bounds the episode, and it does not end.
     """
     spec = ActionSpec.from_space(env.action_space)
     limit = math.inf if max_real_steps is None else max_real_steps
+    patience = ENDLESS if max_real_steps is None and time_limit(env) is None else math.inf
     shown, _ = env.reset(seed=seed)
     policy.reset(seed)
     if writer is not None:
         writer.start(*frame_and_vector(shown))
     total, decisions, steps, ending = 0.0, 0, 0, Ending.UNFINISHED
     while ending == Ending.UNFINISHED and steps + env.config.action_repeat <= limit:
+        if decisions >= SHORTEST and time.time() >= until:
+            break
+        if steps >= patience:
+            raise ConfigError(
+                f"the episode of {env.config.env_id} with seed {seed} has not ended after {steps} "
+                f"steps, and there is {UNLIMITED}"
+            )
         action = policy.act(shown)
         spec.check(np.asarray(action)[None], "the policy's actions")
         shown, reward, terminated, truncated, info = env.step(action)
@@ -91,6 +107,11 @@ def run_episode(
     return EpisodeResult(
         seed=seed, episode_return=total, decisions=decisions, real_steps=steps, ending=ending
     )
+
+
+def time_limit(env: PixelObservation) -> int | None:
+    """Give the real steps after which every episode ends; None where nothing says so."""
+    return None if env.spec is None else env.spec.max_episode_steps
 
 
 class FrameRecorder:

@@ -20,26 +20,26 @@ def main(steps: int, episodes: int, seed: int, dreams: int = 128, horizon: int =
     world = srvp_world.load()
     options = {"horizon": horizon, "temperature": 0.5, "autoreset_mode": "Disabled"}
     dream = DreamVectorEnv(dreams, world, obs="latent", output="torch", **options)
-    sizes = dream.single_observation_space.shape[0], 64
+    sizes, high = (world.model.feature_dim, 64), world.action.high[0]
     actor, critic = (nn.Sequential(nn.Linear(*sizes), nn.Tanh(), nn.Linear(64, 1)) for _ in "ac")
     adam = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=3e-3)
-    high = dream.single_action_space.high.item()
     for _ in range(max(1, steps // (dreams * horizon))):
-        seen, actions, rewards = [dream.reset()[0]], [], []
+        latent, alive, played = dream.reset()[0], torch.ones(dreams) > 0, []
         for _ in range(horizon):  # tensors in, tensors out: nothing leaves the device
-            actions.append(Normal(actor(seen[-1]), 1.0).sample())
-            latent, reward, *_ = dream.step(actions[-1].clamp(-high, high))
-            seen.append(latent)
-            rewards.append(reward / 10)
-        values = critic(torch.stack(seen))[..., 0]  # (horizon + 1, dreams)
-        returns = [values[-1].detach()]  # each dream goes on where it is cut
-        for reward in reversed(rewards):
-            returns.append(reward + 0.9 * returns[-1])
-        advantage = torch.stack(returns[:0:-1]) - values[:-1]
-        gain = advantage.detach() / advantage.detach().std()
-        likelihood = Normal(actor(torch.stack(seen[:-1])), 1.0).log_prob(torch.stack(actions))
+            action = Normal(actor(latent), 1.0).sample()
+            following, reward, terminated, *_ = dream.step(action.clamp(-high, high))
+            played.append((latent, action, reward / 10, alive, alive & ~terminated))
+            latent, alive = following, alive & ~terminated
+        # (horizon, dreams, ...) each; what follows an end was dreamt as well, but does not count
+        seen, actions, rewards, lived, goes_on = map(torch.stack, zip(*played, strict=True))
+        returns = [critic(latent)[..., 0].detach()]  # a dream goes on where it is cut
+        for reward, on in zip(rewards.flip(0), goes_on.flip(0), strict=True):
+            returns.append(reward + 0.9 * on * returns[-1])
+        advantage = (torch.stack(returns[:0:-1]) - critic(seen)[..., 0])[lived]
+        likelihood = Normal(actor(seen), 1.0).log_prob(actions)[..., 0][lived]
+        gain = advantage.detach() / advantage.detach().std() * likelihood
         adam.zero_grad()
-        (advantage.square().mean() - (gain * likelihood[..., 0]).mean()).backward()
+        (advantage.square().mean() - gain.mean()).backward()
         adam.step()
     env, total = make_real_env(world), 0.0
     for episode in range(episodes):

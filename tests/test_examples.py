@@ -3,14 +3,19 @@
 import re
 import runpy
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
+from lines import PUSH, Line
+from oracle import Count, counting_world
 
 import srvp_world
-from srvp_world.checkpoint import SHIPPED
+from srvp_world.checkpoint import SHIPPED, World
 from srvp_world.data.dataset import Dataset
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +34,48 @@ def test_examples_run(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [name, *short])
     runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
     assert re.search(r"real return over 1 episodes: -?\d+", capsys.readouterr().out)
+
+
+class Ledge(Line):
+    """Pays 1 a step, and ends beyond 1: there a dream that goes on pays a hundred times as much."""
+
+    def __init__(self):
+        super().__init__(PUSH)
+
+    def encode(self, observation, actions=None, **_):
+        return Count(torch.zeros(len(observation.frames)))
+
+    def move(self, number, action):
+        return number + action[:, 0]
+
+    def reward(self, arrival):
+        return torch.where(arrival > 1.5, 100.0, 1.0)
+
+    def going_on(self, arrival):
+        return (arrival <= 1).float()
+
+
+class RealLedge(gym.Env):
+    """The same, for twenty steps."""
+
+    def reset(self, *, seed=None, options=None):
+        self.place, self.steps = np.zeros(1, np.float32), 0
+        return self.place, {}
+
+    def step(self, action):
+        self.place, self.steps = self.place + action, self.steps + 1
+        return self.place, 1.0, bool(self.place > 1), self.steps == 20, {}
+
+
+def test_an_agent_of_ones_own_is_not_lured_by_what_follows_an_end(monkeypatch, capsys):
+    spec = spec_from_file_location("own_agent", ROOT / "examples" / "own_agent.py")
+    example = module_from_spec(spec)
+    spec.loader.exec_module(example)
+    world = World(Ledge(), counting_world(0).starts, episode_length=20)
+    monkeypatch.setattr(srvp_world, "load", lambda: world)
+    monkeypatch.setattr(example, "make_real_env", lambda world: RealLedge())
+    example.main(steps=40 * 128 * 20, episodes=2, seed=0, horizon=20)
+    assert "real return over 2 episodes: 20" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:You are using a relatively small replay buffer")

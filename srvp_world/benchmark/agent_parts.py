@@ -4,8 +4,12 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
+import torch
+
+from srvp_world.agents.baseline import PROTOCOL
 from srvp_world.agents.dyna_config import DynaConfig
 from srvp_world.agents.journal import Numbers, check_same
 from srvp_world.config import PixelConfig, to_json
@@ -25,6 +29,8 @@ LABELS = {
     "cnn-ppo-1x": "SB3 PPO with a CNN, the same real steps",
     "cnn-ppo-5x": "SB3 PPO with a CNN, 5 times the real steps",
 }
+
+_SPENT = ("real_steps", "evaluation_steps", "dream_steps", "minutes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +65,11 @@ class Part:
         """What measures it, and what it rests on, wherever that is to lie."""
         baselines = self.config.seed + 1 if self.method in BASELINES else 0
         method = LOOP if baselines else self.method
+        device = "" if self.config.device == "cpu" else f"--device {self.config.device} "
         return (
             f"srvp-world bench agents --env {self.pixels.env_id} --methods {method} "
-            f"--seeds {self.config.seed + 1} --baseline-seeds {baselines} --out FOLDER"
+            f"--seeds {self.config.seed + 1} --baseline-seeds {baselines} "
+            f"{device}--threads {torch.get_num_threads()} --out FOLDER"
         )
 
     @property
@@ -69,11 +77,24 @@ class Part:
         """What the part is made of, as JSON; a baseline does not care how worlds are learnt."""
         config = to_json(self.config)
         if self.method in BASELINES:
-            names = ("real_steps", "final_episodes", "seed")
-            config = {name: config[name] for name in names}
+            config = {
+                "real_steps": BASELINES[self.method] * self.config.real_steps,
+                "final_episodes": self.config.final_episodes,
+                "seed": self.config.seed,
+                **PROTOCOL,
+            }
         about = {"method": self.method, "env": to_json(self.pixels), "config": config}
         plain: dict[str, Any] = json.loads(json.dumps(about))
         return plain
+
+    def measured(self) -> Numbers:
+        """Give the numbers of the part, which must be there.
+
+        Raises:
+            DataError: If the file is missing or broken.
+        """
+        numbers: Numbers = read_part(self.path)["numbers"]
+        return numbers
 
     def finished(self) -> Numbers | None:
         """Give the numbers of the part; None where they are not there yet.
@@ -99,13 +120,15 @@ def read_part(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         about, numbers = content["protocol"], content["numbers"]
-        scored = [numbers["real"], *([] if numbers["dream"] is None else [numbers["dream"]])]
-        measured = [*(part["mean"] for part in scored), numbers["minutes"], numbers["real_steps"]]
+        measured = [numbers["real"]["mean"], *(numbers[name] for name in _SPENT)]
+        dreamt = None if numbers["dream"] is None else numbers["dream"]["mean"]
         sound = (
             about["method"] in LABELS
             and isinstance(about["env"]["env_id"], str)
             and isinstance(about["config"]["seed"], int)
             and all(isinstance(value, (int, float)) for value in measured)
+            and isinstance(dreamt, (int, float, NoneType))  # null is one that was not finite
+            and (about["method"] in BASELINES or isinstance(numbers["world"], str))
             and (about["method"] != LOOP or {"rounds", "random"} <= numbers.keys())
             and {"machine", "versions"} <= content.keys()
         )

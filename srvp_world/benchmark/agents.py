@@ -15,13 +15,13 @@ from time import perf_counter
 from srvp_world.agents.baseline import SMALLEST, evaluate_baseline, train_baseline
 from srvp_world.agents.dyna import run_dyna
 from srvp_world.agents.gather import spread
-from srvp_world.agents.improve import check_agent
+from srvp_world.agents.improve import check_agent, learns
 from srvp_world.agents.journal import Numbers, check_same
 from srvp_world.agents.loop import RESULTS
 from srvp_world.agents.pace import Share
 from srvp_world.agents.phases import FINAL_SEED, WORLD, Phases
 from srvp_world.agents.presets import AgentPreset, agent_preset
-from srvp_world.benchmark.agent_parts import BASELINES, LOOP, Part, read_part
+from srvp_world.benchmark.agent_parts import BASELINES, LOOP, Part
 from srvp_world.benchmark.agent_plots import draw_agent
 from srvp_world.benchmark.agents_table import write_report
 from srvp_world.checkpoint import load
@@ -35,6 +35,7 @@ ENVS = ("Pendulum-v1", "CartPole-v1")
 METHODS = (LOOP, "actor-critic", "cem")
 
 _LOOP_FOLDER = "loop"
+_SPENT = ("real_steps", "evaluation_steps", "dream_steps", "minutes", "seconds")
 
 
 def bench_agents(
@@ -88,8 +89,11 @@ def bench_agents(
         chosen = preset(env_id)
         _check(chosen, methods, baseline_seeds)
         parts += _parts(Path(out), chosen, methods, seeds, baseline_seeds, device)
-    left = [(index, part) for index, part in enumerate(parts, 1) if part.finished() is None]
-    for index, part in left:
+    for part in parts:  # before hours are spent: what lies there may be of another run
+        part.finished()
+    for index, part in enumerate(parts, 1):
+        if _done(part):
+            continue
         numbers = _measure(part, progress)
         write_results(
             part.path,
@@ -141,6 +145,14 @@ def _parts(
                 yield part(method, LOOP, seed)
 
 
+def _done(part: Part) -> bool:
+    """Say whether a part is there; one of another world than the loop's is measured again."""
+    numbers = part.finished()
+    if numbers is None or part.method in (LOOP, *BASELINES):
+        return numbers is not None
+    return bool(numbers["world"] == replace(part, method=LOOP).measured()["world"])
+
+
 def _measure(part: Part, progress: bool) -> Numbers:
     if part.method in BASELINES:
         return _baseline(part, progress)
@@ -160,7 +172,8 @@ def _loop(part: Part, progress: bool) -> Numbers:
         "real": numbers["real_return"],
         "dream": numbers["dream_return"],
         "random": numbers["random_return"],
-        **{name: numbers[name] for name in ("gap", "real_steps", "minutes", "seconds")},
+        **{name: numbers[name] for name in _SPENT},
+        "gap": numbers["gap"],
         "kept_round": numbers["kept_round"],
         "world": load(out / WORLD).fingerprint,
         "rounds": [_short(entry) for entry in numbers["rounds"]],
@@ -174,7 +187,8 @@ def _finished_loop(part: Part, path: Path) -> Numbers:
         numbers: Numbers = content["numbers"]
     except (OSError, ValueError, LookupError, TypeError):
         raise DataError(f"{path} is broken: delete {path.parent} to run the loop again") from None
-    check_same(part.about, stored, path.parent)
+    about = part.about
+    check_same({name: about[name] for name in stored}, stored, path.parent)
     return numbers
 
 
@@ -205,10 +219,10 @@ def _in_its_world(part: Part, progress: bool) -> Numbers:
     improved = perf_counter()
     scored = phases.keep(0)
     seconds = {"improve": improved - started, "keep": perf_counter() - improved}
-    learnt = read_part(part.folder / f"{LOOP}.json")["numbers"]
     return {
-        **{name: scored[name] for name in ("real", "dream", "gap")},
-        "real_steps": learnt["real_steps"],
+        **{name: scored[name] for name in ("real", "dream", "gap", "evaluation_steps")},
+        "real_steps": replace(part, method=LOOP).measured()["real_steps"],
+        "dream_steps": part.config.dream_steps * learns(part.method),
         "minutes": sum(seconds.values()) / 60,
         "seconds": seconds,
         "world": world.fingerprint,
@@ -230,6 +244,8 @@ def _baseline(part: Part, progress: bool) -> Numbers:
         "dream": None,
         "gap": None,
         "real_steps": model.num_timesteps * part.pixels.action_repeat,
+        "evaluation_steps": sum(result.real_steps for result in played),
+        "dream_steps": 0,
         "minutes": sum(seconds.values()) / 60,
         "seconds": seconds,
     }

@@ -21,9 +21,12 @@ DEFINITIONS = {
     "real": "returns of whole real episodes of the same seeds for all methods, by the likeliest "
     "action or the best plan; nothing is learnt or chosen from them",
     "dream": "returns of dreams that begin where real episodes began and last as long at most",
-    "world": "that of an environment and a seed, which all methods share: of the loop's round "
-    "whose PPO did best in the round's own evaluation",
+    "world": "that of an environment and a seed, which all methods share: of the round that the "
+    "loop kept, the `last`, or the `best` in the rounds' own evaluations (see `keep`)",
     "real_steps": "that worlds, or the CNN, were learnt from",
+    "evaluation_steps": "real steps of evaluations, from which nothing is learnt; with `keep` "
+    "best, those of rounds choose what is kept",
+    "dream_steps": "that agents learnt from, of all rounds",
     "minutes": "of the loop: collecting, fitting, improving and scoring, all rounds; of other "
     "methods in its world: what comes on top; of the CNN: training and scoring",
     "random": "returns of the random play that the loop begins with",
@@ -37,7 +40,7 @@ def write_report(out: Path) -> Numbers:
         The numbers of `results.json`.
 
     Raises:
-        DataError: If there is none, or one is broken.
+        DataError: If there is none, one is broken, or they do not belong together.
         OutputError: If the folder cannot be written.
     """
     parts = [read_part(path) for path in sorted(out.glob("*/seed*/*.json"))]
@@ -46,6 +49,8 @@ def write_report(out: Path) -> Numbers:
     by_env: dict[str, list[dict[str, Any]]] = {}
     for part in parts:
         by_env.setdefault(part["protocol"]["env"]["env_id"], []).append(part)
+    for env_id, found in by_env.items():
+        _check_alike(env_id, found)
     environments = {env_id: _environment(found) for env_id, found in by_env.items()}
     hours = sum(part["numbers"]["minutes"] for part in parts) / 60
     numbers = {"environments": environments, "hours": hours}
@@ -58,10 +63,10 @@ def write_report(out: Path) -> Numbers:
         device="cpu",  # of gathering; `measured_on` tells where parts were measured
     )
     write_atomically(out / TABLE, (agents_table(numbers) + "\n").encode())
-    for env_id, found in environments.items():
+    for env_id, scores in environments.items():
         name = re.sub(r"[^\w.-]+", "-", env_id)
-        plot_learning_curves(env_id, found, out / f"curves-{name}.png")
-        pairs = _pairs(found["methods"])
+        plot_learning_curves(env_id, scores, out / f"curves-{name}.png")
+        pairs = _pairs(scores["methods"])
         if pairs:
             plot_gaps(pairs, out / f"dream-and-reality-{name}.png")
     return numbers
@@ -69,8 +74,8 @@ def write_report(out: Path) -> Numbers:
 
 def agents_table(numbers: Numbers) -> str:
     """Lay the numbers of `results.json` out in Markdown."""
-    heads = ("environment", "method", "real steps", "real return of each seed", "mean")
-    lines = [_row((*heads, "in the dream", "minutes")), "|---" * 7 + "|"]
+    heads = ("environment", "method", "real steps", "dream steps", "real return of each seed")
+    lines = [_row((*heads, "mean", "in the dream", "minutes")), "|---" * 8 + "|"]
     for env_id, found in numbers["environments"].items():
         methods = found["methods"]
         loop = methods.get(LOOP)
@@ -79,16 +84,36 @@ def agents_table(numbers: Numbers) -> str:
             minutes = f"{scores['minutes']:.1f}"
             if loop is not None and method not in (LOOP, *BASELINES):
                 minutes = f"{loop['minutes']:.1f} + {minutes}"
-            steps = f"{max(part['real_steps'] for part in seeds):,}"
+            steps, dreamt = (
+                f"{max(part[name] for part in seeds):,}" for name in ("real_steps", "dream_steps")
+            )
             each = ", ".join(f"{part['real']['mean']:.1f}" for part in seeds)
             dream = "-" if scores["dream"] is None else f"{scores['dream']:.1f}"
             mean = f"{scores['real']:.1f}"
-            lines.append(_row((env_id, LABELS[method], steps, each, mean, dream, minutes)))
+            lines.append(_row((env_id, LABELS[method], steps, dreamt, each, mean, dream, minutes)))
         if found["random"] is not None:
             each = ", ".join(f"{value:.1f}" for value in found["random"]["seeds"].values())
             random = f"{found['random']['mean']:.1f}"
-            lines.append(_row((env_id, "random play", "-", each, random, "-", "-")))
+            lines.append(_row((env_id, "random play", "-", "-", each, random, "-", "-")))
     return "\n".join([*lines, "", f"{numbers['hours']:.1f} hours in all"])
+
+
+def _check_alike(env_id: str, parts: Sequence[dict[str, Any]]) -> None:
+    """Refuse to put means of what was not done alike, or in different worlds, into one table."""
+    worlds: dict[int, str] = {}
+    abouts: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        about, numbers = part["protocol"], part["numbers"]
+        method, seed = about["method"], about["config"]["seed"]
+        plain = {"env": about["env"], "config": {**about["config"], "seed": None}}
+        same = abouts.setdefault(method, plain) == plain
+        if method not in BASELINES:
+            same = same and worlds.setdefault(seed, numbers["world"]) == numbers["world"]
+        if not same:
+            raise DataError(
+                f"{method} of {env_id}, seed {seed}, was measured in another way or world than "
+                "what lies beside it: delete its file, and measure it again"
+            )
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -109,7 +134,7 @@ def _environment(parts: Sequence[dict[str, Any]]) -> Numbers:
         }
         if seeds:
             means = [part["real"]["mean"] for part in seeds.values()]
-            dreams = [part["dream"]["mean"] for part in seeds.values() if part["dream"]]
+            dreams = [part["dream"]["mean"] for part in seeds.values() if _dreamt(part)]
             methods[method] = {
                 "real": float(np.mean(means)),
                 "real_std_of_seeds": float(np.std(means)),
@@ -132,10 +157,15 @@ def _pairs(methods: Numbers) -> dict[str, list[tuple[float, float]]]:
     pairs: dict[str, list[tuple[float, float]]] = {}
     for method, scores in methods.items():
         for part in scores["seeds"].values():
-            if part["dream"] is not None:
-                each = pairs.setdefault(LABELS[method], [])
-                each += [_pair(entry) for entry in (part, *part.get("rounds", ()))]
+            each = [_pair(entry) for entry in (part, *part.get("rounds", ())) if _dreamt(entry)]
+            if each:
+                pairs.setdefault(LABELS[method], []).extend(each)
     return pairs
+
+
+def _dreamt(entry: Numbers) -> bool:
+    """Say whether an agent was scored in a dream, and did not make it diverge."""
+    return entry["dream"] is not None and entry["dream"]["mean"] is not None
 
 
 def _pair(entry: Numbers) -> tuple[float, float]:

@@ -1,13 +1,12 @@
 """`srvp-world agent`: from a Gymnasium id to an agent that was trained in imagination."""
 
-import json
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srvp_world.commands.parser import Parser, add_config_flags, overridden
+from srvp_world.commands.parser import Parser, add_config_flags, json_object, overridden
 from srvp_world.commands.verb import Verb, silenced
 from srvp_world.errors import ConfigError
 
@@ -33,9 +32,11 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     from srvp_world.agents.dyna_config import AGENTS
     from srvp_world.agents.presets import AGENT_PRESETS, agent_preset
 
-    # The environment decides on the defaults that help shows, so it is looked up first.
+    # Environment and agent decide on the defaults that help shows, so they are looked up first.
     name = next((argument for argument in arguments if argument in AGENT_PRESETS), "")
     preset = agent_preset(name)
+    agent = next((argument for argument in arguments if argument in AGENTS), preset.config.agent)
+    config = preset.with_agent(agent)
     title = name or "any environment"
     parser.usage = f"{parser.prog} ENV_ID --out RUN [options]"  # there are more than one can list
     add = parser.add_argument
@@ -51,8 +52,8 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     bound = "keep about N decisions, the latest [all]"
     add("--max-transitions", type=int, metavar="N", help=bound)
     _add_pixels(parser, preset.pixels)
-    add_config_flags(parser, f"the loop ({title})", preset.config, skip=("agent",))
-    train, model = preset.config.train, preset.config.model
+    add_config_flags(parser, f"the loop ({title})", config, skip=("agent",))
+    train, model = config.train, config.model
     add_config_flags(parser, f"training of the first round ({title})", train, skip=_OWN)
     follows_data = (*PIXELS, "vector_dim", "reward", "continuation")
     add_config_flags(parser, f"model ({title})", model, skip=follows_data)
@@ -90,14 +91,15 @@ def _run(args: Namespace, command: str) -> None:
             if args.env_id is None:
                 raise ConfigError("name an environment, or data with --data FOLDER")
             pixels = _pixels(args)
-            result = run_dyna(pixels, args.out, _config(args, pixels.env_id), **how)
+            config = _config(args, pixels.env_id)
+            result = run_dyna(pixels, args.out, config, **how)
         else:
-            env = _pixels_of_data(args)
-            result = run_offline(args.data, args.out, _config(args, _id_of(args)), env=env, **how)
-    _tell_result(result)
+            env, config = _pixels_of_data(args), _config(args, _id_of(args))
+            result = run_offline(args.data, args.out, config, env=env, **how)
+    _tell_result(result, config.minutes)
 
 
-def _tell_result(result: "DynaResult") -> None:
+def _tell_result(result: "DynaResult", minutes: float | None) -> None:
     """Print what came of a run, and what to do next."""
     numbers, folder = result.numbers, result.out
     real, dream = numbers["real_return"], numbers["dream_return"]
@@ -106,6 +108,11 @@ def _tell_result(result: "DynaResult") -> None:
         played = f"{len(real['each'])} episodes"
         scored = f"{real['mean']:.1f} ± {real['std']:.1f} in reality ({played}), {scored}"
     print(f"{folder}: round {numbers['kept_round']}, return {scored}, {_spent(numbers)}")
+    if minutes is not None and numbers["minutes"] > minutes:
+        print(
+            f"it took {numbers['minutes']:.1f} minutes, more than {minutes:g}: one round and the "
+            "scores of its agent are never left out"
+        )
     if numbers["reality"] is not None:
         print(f"not played in reality: {numbers['reality']}")
     if result.agent.suffix == ".safetensors" and real is not None:
@@ -134,11 +141,15 @@ def _pixels(args: Namespace) -> "PixelConfig":
     """Put the preset of an environment and flags together."""
     from srvp_world.agents.presets import agent_preset
 
+    return replace(agent_preset(args.env_id).pixels, **_given_pixels(args))
+
+
+def _given_pixels(args: Namespace) -> dict[str, Any]:
+    """Give the fields of `PixelConfig` for which there are flags."""
     values = {name: getattr(args, name) for name in PIXELS}
     values["crop"] = args.crop and tuple(args.crop)
-    values["env_kwargs"] = _json_object("--env-kwargs", args.env_kwargs)
-    given = {name: value for name, value in values.items() if value is not None}
-    return replace(agent_preset(args.env_id).pixels, **given)
+    values["env_kwargs"] = json_object("--env-kwargs", args.env_kwargs)
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _id_of(args: Namespace) -> str:
@@ -150,16 +161,21 @@ def _id_of(args: Namespace) -> str:
 
 
 def _pixels_of_data(args: Namespace) -> "PixelConfig | None":
-    """Find where to play in what was learnt from data: theirs, or one that is named."""
+    """Find where to play in what was learnt from data: theirs, or one that is named.
+
+    Nobody but the user knows how data that do not know their environment were seen; presets say how
+    others are.
+    """
+    from srvp_world.config import PixelConfig
     from srvp_world.data.info import read_info
 
     for name in COLLECTING:
         if getattr(args, name, None) is not None:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigError(f"{flag} is for collecting: leave it out, or --data")
-    info = read_info(args.data)
+    info, given = read_info(args.data), _given_pixels(args)
+    others = [f"--{name.replace('_', '-')}" for name in given]
     if info.pixels is not None:
-        others = [f"--{name.replace('_', '-')}" for name in PIXELS if getattr(args, name)]
         if args.env_id not in (None, info.pixels.env_id):
             others.append(args.env_id)
         if others:
@@ -169,9 +185,17 @@ def _pixels_of_data(args: Namespace) -> "PixelConfig | None":
             )
         return None
     if args.env_id is None:
+        if others:
+            raise ConfigError(f"{others[0]} is of an environment: name one, or leave it out")
         return None
-    pixels = _pixels(args)
-    return replace(pixels, frame_size=info.frame_size, channels=info.channels)
+    shown = {"frame_size": info.frame_size, "channels": info.channels}
+    for name, value in shown.items():
+        if given.get(name, value) != value:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} is {given[name]}, but the data have {value}: leave it "
+                "out"
+            )
+    return PixelConfig(env_id=args.env_id, **{**given, **shown})
 
 
 def _config(args: Namespace, env_id: str) -> "DynaConfig":
@@ -183,7 +207,7 @@ def _config(args: Namespace, env_id: str) -> "DynaConfig":
     for name in ("minutes", "max_transitions"):
         if getattr(args, name) is not None:
             base = replace(base, **{name: getattr(args, name)})
-    settings = _json_object("--settings", args.settings) or {}
+    settings = json_object("--settings", args.settings) or {}
     if "iterations" in args and "decay" not in args:
         args.decay = min(base.train.decay, args.iterations)  # short runs decay all the way
     flags = {name: value for name, value in vars(args).items() if name not in _NOT_FIELDS}
@@ -203,18 +227,6 @@ def _config(args: Namespace, env_id: str) -> "DynaConfig":
 _NOT_FIELDS = ("agent", "settings", "minutes", "max_transitions", *PIXELS)
 
 
-def _json_object(flag: str, text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{flag} {text!r} is no JSON object: write it as '{{\"name\": 1}}'")
-    return value
-
-
 def _kept(args: Namespace, command: str) -> str:
     from srvp_world.agents.journal import JOURNAL
 
@@ -230,7 +242,8 @@ AGENT = Verb(
         "CartPole-v1 --out runs/cartpole --agent actor-critic --seed 1",
         "Pendulum-v1 --out runs/plan --agent cem --settings '{\"horizon\": 25}'",
         "Acrobot-v1 --out runs/acrobot --real-steps 20000 --minutes 30 --action-repeat 2",
-        "ale_py:ALE/Pong-v5 --out runs/pong --channels 3 --crop 34 0 160 160",
+        "ale_py:ALE/Pong-v5 --out runs/pong --channels 3 --crop 34 0 160 160 "
+        "--env-kwargs '{\"max_episode_steps\": 4000}'",
         "--data data/pendulum --out runs/offline",
     ),
     configure=_configure,

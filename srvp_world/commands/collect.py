@@ -1,6 +1,5 @@
 """`srvp-world collect`: record an environment as pixels."""
 
-import json
 import re
 from argparse import Namespace
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srvp_world.commands.parser import Parser
+from srvp_world.commands.parser import Parser, json_object
 from srvp_world.commands.verb import RESULTS, Verb, world_file
 from srvp_world.errors import ConfigError, OutputError
 
@@ -87,10 +86,11 @@ def _policy_and_pixels(args: Namespace) -> "tuple[PolicyFactory, PixelConfig]":
     factory: PolicyFactory
     if policy.suffix not in (".safetensors", ".json") and not policy.exists():
         factory = policy_factory(args.policy)
-        if args.explore is not None:
-            raise ConfigError(
-                f"--explore is for a policy file, {args.policy} is random: leave it out"
-            )
+        for name in ("world", "explore"):
+            if getattr(args, name) is not None:
+                raise ConfigError(
+                    f"--{name} is for a policy file, {args.policy} is random: leave it out"
+                )
     elif args.world is None:
         raise ConfigError(f"policy {args.policy} belongs to a world: give it with --world")
     else:
@@ -106,19 +106,9 @@ def _policy_and_pixels(args: Namespace) -> "tuple[PolicyFactory, PixelConfig]":
         "action_repeat": args.action_repeat,
         "crop": args.crop and tuple(args.crop),
         "vector": args.vector,
-        "env_kwargs": None if args.env_kwargs is None else _json_object(args.env_kwargs),
+        "env_kwargs": json_object("--env-kwargs", args.env_kwargs),
     }
     return factory, replace(pixels, **{n: value for n, value in given.items() if value is not None})
-
-
-def _json_object(text: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise ConfigError(f"--env-kwargs {text!r} is no JSON object: write it as '{{\"g\": 9.81}}'")
-    return value
 
 
 def _kept(args: Namespace, command: str) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import re
 from collections.abc import Collection, Sequence
 from inspect import cleandoc
@@ -88,6 +89,23 @@ def overridden(config: C, given: argparse.Namespace) -> C:
     names = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
     values = {name: value for name, value in vars(given).items() if name in names}
     return dataclasses.replace(config, **values)  # type: ignore[type-var]
+
+
+def json_object(flag: str, text: str | None) -> dict[str, Any] | None:
+    """Read what was given for a flag that takes a JSON object; None where nothing was.
+
+    Raises:
+        ConfigError: For other text.
+    """
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{flag} {text!r} is no JSON object: write it as '{{\"name\": 1}}'")
+    return value
 
 
 def _kind(hint: Any) -> dict[str, Any] | None:

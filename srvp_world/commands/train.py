@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from srvp_world.config import ModelConfig
     from srvp_world.data.mnist import Digits
     from srvp_world.envs.learn import LearntWorld
+    from srvp_world.presets import Preset
     from srvp_world.train.distributed import Processes
     from srvp_world.train.run import RunConfig
 
@@ -152,6 +153,10 @@ def _open(args: Namespace, processes: "Processes") -> _Source:
     folder, apart = _folder(Path(args.data)), Path(args.data) / "validation"
     data = Dataset.open(folder, live=args.live)
     held_out = Dataset.open(apart) if folder.parent == apart.parent and apart.is_dir() else None
+    base = _base(args)[2]
+    if getattr(args, "frames_only", base.train.frames_only):
+        data = data.frames_only()
+        held_out = None if held_out is None else held_out.frames_only()
     for part in filter(None, (data, held_out)):  # before there is a run folder
         check_alike(part.info, data.info, part.folder)
         check_values(part, progress=not args.quiet and processes.first)
@@ -201,15 +206,22 @@ def _default_preset(data: str) -> str:
         return "control"
 
 
-def _plan(args: Namespace, source: _Source, init: "World | None") -> "RunConfig":
-    """Put preset, or run to be resumed, and flags together."""
-    from srvp_world.envs.learn import check_same_shape
+def _base(args: Namespace) -> "tuple[str, RunConfig | None, RunConfig | Preset]":
+    """Give the name of the preset, the run to be resumed, and which of them flags change."""
     from srvp_world.presets import preset
-    from srvp_world.train.run import RunConfig, read_run
+    from srvp_world.train.run import read_run
 
     stored = read_run(args.out) if args.resume else None
     name = args.preset or (stored.preset if stored else _default_preset(args.data))
-    base = stored or preset(name)
+    return name, stored, stored or preset(name)
+
+
+def _plan(args: Namespace, source: _Source, init: "World | None") -> "RunConfig":
+    """Put preset, or run to be resumed, and flags together."""
+    from srvp_world.envs.learn import check_same_shape
+    from srvp_world.train.run import RunConfig
+
+    name, stored, base = _base(args)
     if "iterations" in args and "decay" not in args and not stored:
         args.decay = min(base.train.decay, args.iterations)  # short runs decay all the way
     shape = (

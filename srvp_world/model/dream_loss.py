@@ -22,15 +22,18 @@ def consistency(model: "SRVP", batch: Batch, inference: "Inference") -> Tensor:
     """Say how far states are from what the model would begin with at their frames.
 
     Windows begin with y_1 from q(y_1), an agent's filter goes on for hundreds of frames: without
-    this, states of an age that no window reaches lie where nothing was ever learnt.
+    this, states of an age that no window reaches lie where nothing was ever learnt. The term is 0
+    for windows that are no longer than what the model begins with.
     """
     k = model.config.content_frames
-    clips = inference.codes.unfold(1, k, 1)[:, 1:]  # (b, t - k, code_dim, k), from the second on
-    b, t = clips.shape[:2]
-    q_y1 = model.first_state(rearrange(clips, "b t d k -> (b t) k d"))
-    std = q_y1.std.detach().clamp(min=_SHARPEST)
+    b, t = batch.valid[:, k:].shape
+    if not t:
+        return inference.y.new_zeros(())
+    clips = inference.codes.unfold(1, k, 1)[:, 1:]  # (b, t, code_dim, k), from the second on
+    with torch.no_grad():  # q(y_1) is only what states should come to
+        q_y1 = model.first_state(rearrange(clips, "b t d k -> (b t) k d"))
     y = rearrange(inference.y[:, 1 : 1 + t], "b t d -> (b t) d")
-    distance = ((y - q_y1.mean.detach()) / std).square().sum(-1) / 2
+    distance = ((y - q_y1.mean) / q_y1.std.clamp(min=_SHARPEST)).square().sum(-1) / 2
     return mean_over_batch(rearrange(distance, "(b t) -> b t", b=b), batch.valid[:, k:])
 
 

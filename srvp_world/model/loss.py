@@ -29,6 +29,7 @@ def elbo(
 
     Every term counts valid frames and transitions only. As in the original, the Gaussian
     likelihood keeps its constant and residuals are penalised by their L2 norm, not its square.
+    Under autocast only the decoder runs in less than float32, for dreams are made in float32.
 
     Args:
         model: Whose loss it is.
@@ -41,19 +42,20 @@ def elbo(
     arrived = batch.valid[:, 1:].float()  # (b, t - 1), whether a transition happened
     substeps = inference.residuals.shape[1] // max(arrived.shape[1], 1)
     prediction, frames = _frames_term(model, batch, inference, decoded)
-    terms = {
-        "frames": frames,
-        "kl_y1": inference.q_y1.kl_standard().mean(),
-        "kl_z": mean_over_batch(inference.q_z.kl(inference.p_z), arrived),
-        "residuals": mean_over_batch(
-            inference.residuals.norm(dim=-1), repeat(arrived, "b t -> b (t s)", s=substeps)
-        ),
-        **_head_terms(model, batch, inference, arrived),
-    }
-    if config.consistency:
-        terms["consistency"] = consistency(model, batch, inference)
-    if config.overshooting:
-        terms["overshooting"] = overshooting(model, batch, inference)
+    with torch.autocast(arrived.device.type, enabled=False):
+        terms = {
+            "frames": frames,
+            "kl_y1": inference.q_y1.kl_standard().mean(),
+            "kl_z": mean_over_batch(inference.q_z.kl(inference.p_z), arrived),
+            "residuals": mean_over_batch(
+                inference.residuals.norm(dim=-1), repeat(arrived, "b t -> b (t s)", s=substeps)
+            ),
+            **_head_terms(model, batch, inference, arrived),
+        }
+        if config.consistency:
+            terms["consistency"] = consistency(model, batch, inference)
+        if config.overshooting:
+            terms["overshooting"] = overshooting(model, batch, inference)
     weights = {
         "consistency": config.consistency,
         "kl_y1": config.beta_y,

@@ -27,6 +27,15 @@ class Normaliser(nn.Module):
         self.mean.copy_(mean)
         self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
 
+    @property
+    def size(self) -> Tensor:
+        """How large values are, (size,): the root of their mean square.
+
+        What learns sums of values divides by it. Where all are nearly the same, as where each step
+        pays 1, their deviation would make them huge.
+        """
+        return (self.mean.square() + self.std.square()).sqrt()
+
     @torch.no_grad()
     def bound(self, low: Tensor, high: Tensor) -> None:
         """Set the range that restored values stay in: what lies beyond was never seen."""

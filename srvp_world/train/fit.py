@@ -146,8 +146,9 @@ def _run(
     signals = held_interrupts(insistent=not processes.several)
     with bar, prefetched(batches, left, trainer.device) as stream, signals as interrupted:
         trainer.model.train()
-        clock.start()
         try:
+            _make_up(trainer, logger)
+            clock.start()
             for _ in left:
                 with processes.together():
                     batch = next(stream)
@@ -193,20 +194,34 @@ def _follow_up(
     if trainer.due(config.save_every, iteration) or validating:
         trainer.save()  # first, for a validation may take long, and not survive its end
     if validating:
-        best = trainer.best
-        with processes.together():
-            if logger:
-                _validate(trainer, logger)
-        if processes.total(trainer.best != best):
-            trainer.save()
+        _validate(trainer, logger)
     clock.start()
 
 
-def _validate(trainer: Trainer, logger: Logger) -> None:
-    result, iteration = trainer.validate(), trainer.iteration
-    named = {f"validation/{name}": value for name, value in result.scalars.items()}
-    logger.scalars(named, iteration)
-    logger.movie("validation/truth_and_prediction", result.movie, iteration)
+def _make_up(trainer: Trainer, logger: Logger | None) -> None:
+    """Validate the snapshot that a fit goes on from, where a kill came before that was done."""
+    iteration = trainer.iteration
+    due = iteration and trainer.due(trainer.config.validate_every, iteration)
+    if not (due and trainer.validation):
+        return
+    with trainer.processes.together():
+        missing = logger is not None and not logger.has("validation/total", iteration)
+    if trainer.processes.total(missing):
+        _validate(trainer, logger)
+
+
+def _validate(trainer: Trainer, logger: Logger | None) -> None:
+    """Validate, save where that is the best so far, and log it last, for that says it was done."""
+    best, processes, iteration = trainer.best, trainer.processes, trainer.iteration
+    with processes.together():
+        result = trainer.validate() if logger else None
+    if processes.total(trainer.best != best):
+        trainer.save()
+    with processes.together():
+        if logger and result:
+            logger.movie("validation/truth_and_prediction", result.movie, iteration)
+            named = {f"validation/{name}": value for name, value in result.scalars.items()}
+            logger.scalars(named, iteration)
 
 
 def _check(run: Path, validation: Sequence[Batch], context: int, resume: bool) -> None:

@@ -33,7 +33,7 @@ class Logger:
 
     def __init__(self, run: Path, start: int = 0) -> None:
         """Open the files."""
-        lines = run / "scalars.jsonl"
+        lines = self._path = run / "scalars.jsonl"
         try:
             run.mkdir(parents=True, exist_ok=True)
             _keep_until(start, lines)
@@ -48,6 +48,11 @@ class Logger:
             self._writer.add_scalar(name, value, step)
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         self._lines.write(json.dumps({"step": step, **finite}) + "\n")
+
+    def has(self, name: str, step: int) -> bool:
+        """Say whether a number was logged at a step, by this process or an earlier one."""
+        lines = map(json.loads, self._path.read_text().splitlines())
+        return any(line["step"] == step and name in line for line in lines)
 
     def movie(self, name: str, frames: np.ndarray, step: int, fps: float = 8.0) -> None:
         """Log (t, h, w, c) uint8 frames as a picture that moves in TensorBoard."""

@@ -49,6 +49,6 @@ def start(out, config=SMALL, pixels=PIXELS, **settings):
 def timeless(value):
     """Leave out of numbers what the clock says."""
     if isinstance(value, dict):
-        clocks = ("seconds", "minutes", "update_seconds")
+        clocks = ("seconds", "minutes", "update_seconds", "dream_step_seconds")
         return {name: timeless(item) for name, item in value.items() if name not in clocks}
     return [timeless(item) for item in value] if isinstance(value, list) else value

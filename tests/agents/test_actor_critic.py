@@ -41,6 +41,20 @@ def test_it_drives_a_point_to_the_origin():
     assert (best - ours).mean() < 0.02 * (best - idle).mean()
 
 
+def test_pay_that_hardly_differs_is_not_blown_up():
+    # 2 a step, give or take a hundredth: counted in deviations, a state would be worth 400.
+    model = Point()
+    model.reward = lambda arrival: torch.full_like(arrival, 2.0)
+    model.reward_normaliser.freeze(torch.tensor([2.0]), torch.tensor([0.01]))
+    starts = torch.linspace(-0.5, 0.5, 11)
+    world, pool = world_of(model, starts)
+    settings = {"horizon": 4, "gamma": 0.5, "target_rate": 0.5, **QUICK}
+    agent = ActorCritic(world, pool=pool, starts=64, **settings)
+    agent.learn(100 * 64 * 4, progress_bar=False)
+    values = agent.value(starts[:, None])
+    torch.testing.assert_close(values, torch.full((11,), 2 / (1 - 0.5)), atol=0.3, rtol=0)
+
+
 def test_it_walks_past_a_little_to_the_end_of_a_chain():
     starts = torch.arange(5.0)
     world, pool = world_of(Chain(), starts)
@@ -82,8 +96,8 @@ def test_it_counts_dream_steps_and_stops_when_it_is_told_to():
     seen = []
     assert agent.learn(49, lambda a: seen.append(a.num_timesteps), False) is agent
     assert seen == [24, 48, 72]  # whole updates of 8 rollouts over 3 steps
-    agent.learn(1000, lambda a: a.num_timesteps < 120, progress_bar=False)
-    assert agent.num_timesteps == 120
+    agent.learn(1000, lambda a: np.less(a.num_timesteps, 120), progress_bar=False)
+    assert agent.num_timesteps == 120  # though NumPy's False is not Python's
 
 
 def test_the_same_seed_learns_the_same_and_leaves_the_global_draws_alone():
@@ -145,6 +159,8 @@ def test_files_that_hold_no_agent_of_this_world_are_refused(tmp_path):
         (json.dumps({**header, "steps": "many"}), "_Header.steps must be int"),
         (json.dumps({**header, "version": 99}), "newer srvp-world: upgrade"),
         (json.dumps({**header, "config": {"gamma": 2.0}}), "gamma must be in"),
+        (json.dumps({**header, "config": {"hidden": [10**12]}}), "policy of another shape"),
+        (json.dumps({**header, "config": {**SMALL, "activation": "relu"}}), "another shape"),
     ):
         write_tensors(path, tensors, {**metadata, name: broken})
         with pytest.raises(WorldFileError, match=message):
@@ -180,7 +196,9 @@ def test_a_world_that_teaches_nothing_is_refused():
         ({"gama": 0.9}, "no field 'gama': did you mean 'gamma'"),
         ({"horizon": 2.5}, "horizon must be int, got 2.5"),
         ({"activation": "gelu"}, "activation"),
-        ({"seed": -1}, "seed must not be negative"),
+        ({"seed": -1}, r"seed must be a whole number from 0 to 2\*\*32 - 1, got -1"),
+        ({"seed": 2**32}, "seed must be .* got 4294967296"),
+        ({"seed": 1.5}, "seed must be .* got 1.5"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
@@ -195,6 +213,8 @@ def test_no_steps_and_losses_that_are_not_finite_are_refused():
     world.model.reward = lambda arrival: arrival / 0
     with pytest.raises(TrainError, match="not finite after 24 dream steps: lower"):
         small(world, pool=pool).learn(1, progress_bar=False)
+    with pytest.raises(TrainError, match="not finite after 24 dream steps: lower"):
+        small(world, pool=pool).learn(1000, lambda _: False, progress_bar=False)
 
 
 @pytest.mark.parametrize(

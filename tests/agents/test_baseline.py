@@ -1,5 +1,7 @@
 """The model-free baseline: real steps are counted one by one, and frames stacked alike."""
 
+import tempfile
+
 import counter_world
 import numpy as np
 import pytest
@@ -57,6 +59,13 @@ def test_real_steps_fill_the_budget_and_never_exceed_it(steps, repeat, num_envs,
         assert seen["steps"] == model.num_timesteps
     assert model.n_steps <= 128
     assert model.n_steps * num_envs % model.batch_size == 0
+
+
+def test_nothing_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    train_baseline(counter(), 32, n_epochs=1, progress=False)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_a_decision_that_ends_its_episode_may_cost_less(seen):
@@ -118,6 +127,10 @@ def test_frames_are_stacked_as_in_training(channels, monkeypatch):
         (counter(), 100, {"frame_stack": 0}, "frame_stack must be at least 1, got 0"),
         (counter(), 100, {"n_steps": 5}, "'n_steps' of PPO is fixed"),
         (counter(), 100, {"gama": 0.9}, "did you mean 'gamma'"),
+        (counter(), 100, {"seed": -1}, r"seed must be .* 2\*\*32 - 1, got -1"),
+        (counter(), 100, {"seed": 2**32}, "seed must be .* got 4294967296"),
+        (counter(), 100, {"n_epochs": 0}, "n_epochs of PPO must be at least 1, got 0"),
+        (counter(), 100, {"learning_rate": "slow"}, "PPO refuses its settings: .* slow"),
     ],
 )
 def test_mistakes_are_refused(pixels, steps, settings, message):

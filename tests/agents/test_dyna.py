@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from small_runs import LENGTH, PIXELS, SMALL, SOLVING, start
 
+from srvp_world.agents import dyna
 from srvp_world.agents.dyna import run_offline
 from srvp_world.agents.evaluate import evaluate_in_reality
 from srvp_world.agents.gather import seed_of
@@ -106,7 +107,8 @@ def test_a_planner_needs_no_training_and_is_left_as_json(tmp_path):
     result = start(tmp_path / "run", config)
     assert json.loads(result.agent.read_text())["method"] == "cem"
     assert result.numbers["dream_steps"] == 0
-    assert len(result.numbers["dream_return"]["each"]) == config.round_episodes
+    assert len(result.numbers["rounds"][0]["dream"]["each"]) == config.round_episodes
+    assert len(result.numbers["dream_return"]["each"]) == config.final_episodes
 
 
 def test_a_fixed_data_set_is_learnt_from_and_left_alone(solved, tmp_path):
@@ -162,6 +164,8 @@ def test_what_makes_no_run_is_refused_before_anything_is_written(tmp_path, chang
         {"minutes": 0.0},
         {"first_share": 0.0},
         {"explore": 1.1},
+        {"seed": -1},
+        {"seed": 4_000_000},
         {"keep": "first"},
         {"first_policy": "smooth"},
         {"settings": {"learning_rate": len}},
@@ -179,6 +183,19 @@ def test_the_folder_of_something_else_is_refused(solved, tmp_path):
     (tmp_path / "thesis.txt").write_text("")
     with pytest.raises(OutputError, match="already holds something"):
         start(tmp_path)
+
+
+def test_an_env_without_a_time_limit_is_refused_and_in_fixed_data_not_played(
+    solved, tmp_path, monkeypatch
+):
+    env_id = "counter_world:Counter-v0"
+    with pytest.raises(ConfigError, match="Counter-v0 has no time limit.*max_episode_steps"):
+        start(tmp_path / "run", pixels=replace(PIXELS, env_id=env_id))
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setattr(dyna, "time_limit", lambda env: None)
+    numbers = run_offline(solved[0].out / "data", tmp_path / "run", SMALL, progress=False).numbers
+    assert "Beacon-v0 has no time limit" in numbers["reality"]
+    assert numbers["real_return"] is None
 
 
 def test_videos_and_data_without_rewards_teach_no_agent(solved, tmp_path):

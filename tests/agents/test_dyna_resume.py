@@ -5,22 +5,23 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from small_runs import PIXELS, SMALL, start, timeless
 
-from srvp_world.agents import journal
+from srvp_world.agents import gather
+from srvp_world.agents.dyna import run_offline
 from srvp_world.agents.gather import Gathering, set_apart
 from srvp_world.agents.journal import Journal
-from srvp_world.agents.pace import Pace
 from srvp_world.agents.phases import Phases
 from srvp_world.config import PixelConfig
 from srvp_world.data.dataset import Dataset
 from srvp_world.envs import collect
 from srvp_world.envs.policies import RandomPolicy
-from srvp_world.errors import ConfigError, DataError
+from srvp_world.errors import ConfigError
 from srvp_world.train.snapshot import LAST
 from srvp_world.train.trainer import Trainer
 
@@ -143,10 +144,13 @@ def test_what_a_killed_collection_committed_counts(counting, monkeypatch):
     with pytest.raises(Killed):
         counting.gather(0, None, RandomPolicy)
     monkeypatch.setattr(collect, "run_episode", collect_episode)
+    slow = partial(_in_so_many_seconds, 36.0)
+    monkeypatch.setattr(gather, "collect", slow)
     numbers = counting.gather(0, None, RandomPolicy)
     # Two whole episodes lie there, of which a last decision may have taken 2 steps: 12 of 30.
     again = numbers["real_steps"] - 12
     assert 17 <= again <= 18
+    assert numbers["real_step_seconds"] == 36.0 / again  # of those of this start alone
     seeds = sorted(int(path.name[4:14]) for path in counting.folder.glob("seed*"))
     assert seeds[:2] == played
     assert len(set(seeds)) == len(seeds) == numbers["episodes"]
@@ -154,6 +158,20 @@ def test_what_a_killed_collection_committed_counts(counting, monkeypatch):
     again = counting.gather(0, None, RandomPolicy)  # when all is there, but not written down
     assert numbers["real_steps"] <= again["real_steps"] <= counting.config.steps_until(0, 2)
     assert again["return"] == numbers["return"]
+    assert again["real_step_seconds"] is None
+
+
+def test_what_time_does_not_allow_is_not_made_up_for(counting):
+    first = counting.gather(0, None, RandomPolicy, until=0.0)
+    assert first["real_steps"] == 5  # one episode, however late it is
+    assert first["missed"] == 25
+    second = counting.gather(1, first, RandomPolicy, until=1e12)
+    assert 14 <= second["real_steps"] <= 15
+    assert second["total_steps"] == first["real_steps"] + second["real_steps"]
+
+
+def _in_so_many_seconds(seconds, *args, **kwargs):
+    return replace(collect.collect(*args, **kwargs), seconds=seconds)
 
 
 def test_episodes_that_are_held_out_stay_so_when_more_come(undisturbed):
@@ -174,7 +192,7 @@ def test_another_run_in_the_same_folder_is_refused_by_name(undisturbed, tmp_path
         ({"explore": 0.5}, "explore is 0.5 .* begun with 0.3"),
         ({"seed": 1}, "seed is 1 .* begun with 0"),
         ({"train": replace(SMALL.train, window=5)}, "window is 5 .* begun with 4"),
-        ({"settings": {**SMALL.settings, "gamma": 0.5}}, "settings is .*gamma.* begun with {"),
+        ({"settings": {**SMALL.settings, "gamma": 0.5}}, "gamma is 0.5 .* begun with None"),
     ):
         with pytest.raises(ConfigError, match=words):
             start(tmp_path / "run", replace(SMALL, **changes))
@@ -185,62 +203,15 @@ def test_another_run_in_the_same_folder_is_refused_by_name(undisturbed, tmp_path
     assert (tmp_path / "run" / "loop.json").read_bytes() == state
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1}'])
-def test_a_broken_journal_is_told(tmp_path, content):
-    (tmp_path / "loop.json").write_text(content)
-    with pytest.raises(DataError, match="broken"):
-        Journal.open(tmp_path, {})
-
-
-def test_time_counts_over_all_starts_and_that_of_a_kill_too(tmp_path, monkeypatch):
-    now = 1000.0
-    monkeypatch.setattr(journal.time, "time", lambda: now)
-    first = Journal.open(tmp_path / "run", {})
-
-    def work():
-        nonlocal now
-        now += 7
-        return {"done": True}
-
-    assert first.phase("one", job=work) == {"done": True, "seconds": 7}
-
-    def killed():
-        nonlocal now
-        (tmp_path / "run" / "file").touch()
-        os.utime(tmp_path / "run" / "file", (now + 5, now + 5))
-        os.utime(tmp_path / "run" / "loop.json", (now, now))
-        shutil.copy(tmp_path / "run" / "loop.json", tmp_path / "kept")
-        raise Killed
-
-    with pytest.raises(Killed):
-        first.phase("two", job=killed)
-    shutil.move(tmp_path / "kept", tmp_path / "run" / "loop.json")  # as a kill would have left it
-    os.utime(tmp_path / "run" / "loop.json", (now, now))
-    now += 1000  # nobody works
-    second = Journal.open(tmp_path / "run", {})
-    assert second.seconds == 12
-    assert second.done("one") == {"done": True, "seconds": 7}
-    assert second.done("two") is None
-
-
-def test_a_short_time_makes_fewer_rounds_and_always_scores_an_agent(tmp_path, monkeypatch):
-    """The machine pretends to take 100 seconds for an update, and nothing for all else."""
-    late = 0
-    now, fit = journal.time.time, Phases.fit
-    monkeypatch.setattr(journal.time, "time", lambda: now() + late)
-
-    def slow(self, index, share):
-        nonlocal late
-        late += 100 * share.updates
-        return fit(self, index, share) | {"update_seconds": 100}
-
-    pace = Pace(real_step=0, update=100, fit=0, dream_step=0, decision=0, longest=1, dreams=0)
-    monkeypatch.setattr(Phases, "probe", lambda self, real_step: dict(vars(pace)))
-    monkeypatch.setattr(Phases, "fit", slow)
-    for minutes, updates in ((4, [2]), (9, [2, 3]), (0.1, [1])):
-        late = 0
-        config = replace(SMALL, minutes=float(minutes))
-        numbers = start(tmp_path / str(minutes), config).numbers
-        assert [part["updates"] for part in numbers["rounds"]] == updates
-        assert len(numbers["real_return"]["each"]) == SMALL.final_episodes
-        assert numbers["minutes"] <= max(minutes, 2)
+def test_a_fixed_data_set_is_the_same_wherever_it_is_found(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(Phases, "fit", None)
+    data = shutil.copytree(undisturbed.out / "data", tmp_path / "data")
+    offline = partial(run_offline, out=tmp_path / "run", config=SMALL, progress=False)
+    for folder in (data, tmp_path / ".." / tmp_path.name / "data", undisturbed.out / "data"):
+        with pytest.raises(TypeError):  # at the fit, which is not there
+            offline(folder)
+    max(data.glob("seed*")).unlink()
+    with pytest.raises(ConfigError, match="transitions is [0-9]+ but .* begun with 100"):
+        offline(data)
+    with pytest.raises(ConfigError, match="data is None but"):
+        start(tmp_path / "run")

@@ -12,6 +12,13 @@ from srvp_world.envs.dream import DreamVectorEnv
 from srvp_world.envs.sb3 import DreamVecEnv
 
 
+class Still:
+    """Does nothing."""
+
+    def choose(self, features, generator=None):
+        return torch.zeros(len(features), 1)
+
+
 def test_returns_are_summed_to_the_first_end():
     world = counting_world(0, 5, end=8)
     dream = DreamVectorEnv(
@@ -23,6 +30,20 @@ def test_returns_are_summed_to_the_first_end():
     assert set(begins.tolist()) <= {0.0, 5.0}
     expected = [sum(100 * n + 0.5 for n in range(int(b) + 1, 9)) for b in begins]
     assert returns.tolist() == expected
+
+
+def test_what_breaks_after_an_end_is_no_part_of_the_return():
+    world = counting_world(0, 5, end=8)
+    step = world.model.step
+
+    def breaking(state, action, **noise):
+        state, prediction = step(state, action, **noise)
+        broken = torch.where(state.number > 8, torch.nan, prediction.reward)
+        return state, prediction._replace(reward=broken)
+
+    world.model.step = breaking
+    returns = evaluate_in_dream(world, Still(), episodes=4)
+    assert set(returns) <= {sum(100 * n for n in range(start + 1, 9)) for start in (0, 5)}
 
 
 def test_dream_returns_are_in_real_units_and_repeat():

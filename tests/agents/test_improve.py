@@ -1,15 +1,18 @@
 """Every kind of agent is made, stored and found again, and acts in reality and in dreams."""
 
 import json
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
 import torch
 from worlds import ACTIONS, tiny_world
 
+from srvp_world.agents import improve as improving
 from srvp_world.agents.dyna_config import AGENTS
 from srvp_world.agents.improve import check_agent, improve
 from srvp_world.agents.saved import dream_returns, read_planner, saved_agent
+from srvp_world.agents.sb3 import train_in_dream
 from srvp_world.checkpoint import read_tensors
 from srvp_world.envs.starts import start_pool
 from srvp_world.errors import ConfigError, UnknownNameError, WorldFileError
@@ -90,6 +93,42 @@ def test_what_does_not_exist_is_refused_by_name():
             check_agent(agent, {name: 1}, ACTIONS["box"])
     with pytest.raises(ConfigError, match="samples"):
         check_agent("cem", {"samples": 1}, ACTIONS["box"])
+
+
+UNSTORABLE = [
+    ("ppo", {"policy_kwargs": {"activation_fn": torch.nn.SiLU}}, "tanh or ReLU"),
+    ("a2c", {"use_sde": True}, "gSDE: leave use_sde out"),
+    ("sac", {"use_sde": True}, "gSDE: leave use_sde out"),
+]
+REFUSED = [
+    ("ppo", {"num_envs": 1, "n_steps": 1}, "PPO refuses its settings"),
+    ("ppo", {"batch_size": 0}, "batch_size of PPO must be at least 1, got 0"),
+    ("a2c", {"learning_rate": -1.0}, "A2C refuses its settings: Invalid learning rate"),
+    ("sac", {"num_envs": 0}, "num_envs must be a whole number of at least 1, got 0"),
+]
+
+
+@pytest.mark.parametrize(("agent", "settings", "message"), [*UNSTORABLE, *REFUSED])
+def test_what_cannot_be_built_or_stored_is_refused_before_any_work(
+    agent, settings, message, tmp_path, monkeypatch
+):
+    world, training = tiny_world("box"), create_autospec(train_in_dream)
+    monkeypatch.setattr(improving, "train_in_dream", training)
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_agent(agent, settings, world.action)
+    assert "\n" not in str(caught.value)
+    given = {"steps": 32, "seed": 3, "pool": start_pool(world), "settings": settings}
+    with pytest.raises(ConfigError, match=message):
+        improve(agent, world, tmp_path, **given)
+    training.assert_not_called()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_check_draws_and_shows_nothing(capsys):
+    before = torch.get_rng_state()
+    check_agent("ppo", {"verbose": 1}, ACTIONS["box"])
+    assert torch.equal(before, torch.get_rng_state())
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", json.dumps({"methd": "cem"})])

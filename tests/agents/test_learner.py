@@ -6,6 +6,7 @@ import torch
 from lines import PUSH, WALK, Chain, Line, Point
 from oracle import Count, Counter
 from torch import Tensor
+from torch.distributions import Categorical
 from torch.utils._python_dispatch import TorchDispatchMode
 from worlds import ACTIONS, generator, tiny_world
 
@@ -60,6 +61,11 @@ def learner_of(action, seed=0, **settings):
     return Learner(config, shape, seed=seed)
 
 
+def judged(learner, rollout):
+    """Give what a rollout teaches."""
+    return learner.objectives(rollout, *learner.judge(rollout))
+
+
 def constant_critic(learner, target, fast=0.0):
     for network, value in ((learner.critic.slow, target), (learner.critic.network, fast)):
         torch.nn.init.zeros_(network[-1].weight)
@@ -96,9 +102,7 @@ def test_the_gradient_through_the_dynamics_is_that_of_finite_differences(horizon
 
     def loss() -> Tensor:
         rollout = learner.imagine(Bent(going), start, generator(3))
-        objectives = learner.objectives(rollout)
-        assert objectives.scale == 1  # a scale that moved would be no part of the gradient
-        return objectives.actor
+        return judged(learner, rollout).actor
 
     for weights in learner.policy.network.parameters():
         gradient = torch.autograd.grad(loss(), weights)[0]
@@ -120,7 +124,7 @@ def test_the_score_function_gradient_is_that_of_the_expected_payoff(baseline):
     constant_critic(learner, baseline)
     start, model = Count(torch.zeros(60_000)), Bandit(WALK)
     model.going_on = torch.zeros_like
-    objectives = learner.objectives(learner.imagine(model, start, generator()))
+    objectives = judged(learner, learner.imagine(model, start, generator()))
     last = learner.policy.network[-1].bias
     gradient = -torch.autograd.grad(objectives.actor * objectives.scale, last)[0]
     likely = learner.policy.network(torch.zeros(1, 1))[0].softmax(-1).detach()
@@ -149,23 +153,51 @@ def test_where_a_rollout_is_cut_the_slow_critic_goes_on_and_where_it_ended_nothi
     chain = Chain(little=0.0)
     rollout = learner.imagine(chain, Count(torch.tensor([1.0, 4.0])), generator())
     assert rollout.features[..., 0].tolist() == [[1, 2, 3, 4], [4, 5, 5, 5]]
-    critic_loss = learner.objectives(rollout).critic
+    critic_loss = judged(learner, rollout).critic
     cut = [8 * 0.5**3, 8 * 0.5**2, 8 * 0.5]
     ended = [1.0]  # and what comes after has no weight
     assert float(critic_loss.detach()) == pytest.approx(sum(x**2 for x in cut + ended) / 6 / 2)
 
 
-def test_rewards_are_scaled_by_their_deviation():
+def test_rewards_are_scaled_by_their_size():
     learner = learner_of(PUSH, horizon=1, gamma=0.0)
     constant_critic(learner, 0.0)
-    learner.reward_std.fill_(10.0)
+    learner.reward_size.fill_(10.0)
     rollout = learner.imagine(Point(), Count(torch.full((4,), 20.0)), generator())
-    objectives = learner.objectives(rollout)
+    objectives = judged(learner, rollout)
     scaled = rollout.rewards.detach() / 10
     assert float(objectives.critic.detach()) == pytest.approx(float(scaled.square().mean() / 2))
     assert float(objectives.reward.detach()) == pytest.approx(
         float(rollout.rewards.detach().mean())
     )
+
+
+def test_the_entropy_that_is_told_is_that_of_where_rollouts_live():
+    learner = learner_of(WALK, entropy=0.5, horizon=4)
+    network = learner.policy.network[-1]
+    torch.nn.init.zeros_(network.weight)
+    network.bias.data = torch.tensor([0.0, 0.0, 3.0])
+    dying = Bandit(WALK)
+    dying.going_on = lambda arrival: torch.full_like(arrival, 0.1)
+    rollout = learner.imagine(dying, Count(torch.zeros(64)), generator())
+    entropy = Categorical(logits=network.bias).entropy()
+    flat = rollout._replace(rewards=torch.zeros_like(rollout.rewards))
+    constant_critic(learner, 0.0)
+    objectives = judged(learner, flat)
+    torch.testing.assert_close(objectives.entropy, entropy)
+    share = (1 + 0.1 + 0.01 + 0.001) / 4  # of the steps, with which the actor's loss counts it
+    torch.testing.assert_close(objectives.actor, -0.5 * share * entropy)
+
+
+def test_to_judge_and_to_say_what_is_taught_changes_nothing():
+    learner = learner_of(WALK, starts=64)
+    learner.returns.update(torch.linspace(0, 100, 101))
+    before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
+    rollout = learner.imagine(Bandit(WALK), Count(torch.zeros(64)), generator())
+    one, two = (judged(learner, rollout) for _ in range(2))
+    assert one == two
+    for name, tensor in learner.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
 
 
 def test_entropy_alone_makes_a_policy_draw_evenly():
@@ -227,7 +259,7 @@ def test_the_host_never_waits_for_what_was_imagined():
     learner = Learner(ActorCriticConfig(horizon=3, hidden=(4,)), config)
     with Reads() as reads:
         rollout = learner.imagine(world.model, start_pool(world).states, generator())
-        objectives = learner.objectives(rollout)
+        objectives = judged(learner, rollout)
         objectives.actor.backward()
     assert reads.count == 0
     with Reads() as reads:

@@ -1,9 +1,11 @@
 """Planners find the best plans of worlds where these are known, each row for itself."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+from einops import rearrange
 from oracle import Count
 from planned import BIT, BOX, Cart, Chance, Cliff, Clock, Fragile, Lock, Quadratic
 from worlds import ACTIONS, tiny_model, tiny_world
@@ -179,6 +181,18 @@ def test_a_plan_is_never_worse_than_what_is_left_of_the_last_one(method):
         assert plan.value >= worth - 1e-5
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_no_sequence_is_imagined_twice_side_by_side(method):
+    world, seen = Quadratic(), []
+    step = world.step
+    world.step = lambda state, action, **noise: (seen.append(action), step(state, action))[1]
+    planner = Planner(world, replace(SMALL, method=method))
+    planner.plan(STARTS, planner.plan(STARTS))
+    sequences = rearrange(torch.stack(seen), "(i t) (b n) w -> (i b) n (t w)", t=5, b=3)
+    assert sequences.shape[:2] == (2 * 3 * 3, 48)
+    assert all(len(row.unique(dim=0)) == 48 for row in sequences)
+
+
 @pytest.mark.parametrize("changes", [{}, {"temperature": 0.5, "particles": 3}])
 def test_a_plan_is_worth_what_its_own_sequence_brings(changes):
     world, state, worth = Quadratic(), STARTS, torch.zeros(3)
@@ -294,6 +308,11 @@ def test_a_planner_acts_in_a_torch_dream():
         ({"std": 0.0}, "std of a planner must be positive, got 0.0"),
         ({"mppi_temperature": 0.0}, "mppi_temperature of a planner must be positive"),
         ({"penalty": -1.0}, "penalty of a planner must not be negative, got -1.0"),
+        ({"colour": 9.0}, r"colour of a planner must be in \[0, 8\], got 9.0"),
+        ({"std": math.inf}, "std of a planner must be a finite number, got inf"),
+        ({"temperature": math.inf}, "temperature of a planner must be a finite number"),
+        ({"penalty": math.inf}, "penalty of a planner must be a finite number"),
+        ({"horizon": 2.5}, "horizon of a planner must be a whole number, got 2.5"),
         ({"particles": 3}, "3 particles of temperature 0 are all alike"),
     ],
 )

@@ -1,5 +1,7 @@
 """Policies on disk, and agents that act on real frames with them."""
 
+import json
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -9,6 +11,8 @@ from worlds import KINDS, tiny_world
 
 from srvp_world.agents.policy import FrameAgent, LatentAgent, LatentPolicy, SavedAgent
 from srvp_world.agents.sb3_policy import policy_from_sb3
+from srvp_world.checkpoint import read_tensors, write_tensors
+from srvp_world.config import to_json
 from srvp_world.envs.latent import Watcher
 from srvp_world.envs.sb3 import DreamVecEnv
 from srvp_world.errors import ConfigError, WorldFileError
@@ -39,6 +43,53 @@ def test_draws_follow_the_distribution_and_the_generator(kind):
     if kind == "multibinary":
         wanted = policy.network(seen[:1]).sigmoid()[0]
         torch.testing.assert_close(one.float().mean(0), wanted, atol=0.04, rtol=0)
+
+
+def test_features_travel_to_the_weights_and_actions_back():
+    world = tiny_world("box")
+    policy = policy_from_sb3(sb3_model(world), world).to("meta")  # from where nothing comes back
+    assert policy.choose(features(world).to("meta")).device.type == "meta"
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        policy.choose(features(world))
+
+
+def test_an_agent_that_draws_does_so_where_the_weights_lie(monkeypatch):
+    world = tiny_world("box")
+    policy = policy_from_sb3(sb3_model(world), world).to("meta")
+    real, asked = torch.Generator, []
+    monkeypatch.setattr(torch, "Generator", lambda device="cpu": (asked.append(device), real())[1])
+    LatentAgent(world, policy, deterministic=False)
+    assert asked == [torch.device("meta")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden": [10**12, 64]},
+        {"hidden": [64, 64, 64]},
+        {"feature_dim": 7},
+        {"action": to_json(tiny_world("wide").action)},
+    ],
+)
+def test_a_header_that_tells_of_another_network_is_refused(tmp_path, changes):
+    world = tiny_world("box")
+    path = policy_from_sb3(sb3_model(world), world).save(tmp_path / "policy.safetensors")
+    tensors, metadata = read_tensors(path, "")
+    header = {**json.loads(metadata["srvp_world_policy"]), **changes}
+    write_tensors(path, tensors, {"srvp_world_policy": json.dumps(header)})
+    with pytest.raises(WorldFileError, match="another network than it holds.*copy it again"):
+        LatentPolicy.load(path, world)
+
+
+@pytest.mark.parametrize("changes", [{"hidden": [-1]}, {"feature_dim": 0}])
+def test_layers_of_nothing_are_refused(tmp_path, changes):
+    world = tiny_world("box")
+    path = policy_from_sb3(sb3_model(world), world).save(tmp_path / "policy.safetensors")
+    tensors, metadata = read_tensors(path, "")
+    header = {**json.loads(metadata["srvp_world_policy"]), **changes}
+    write_tensors(path, tensors, {"srvp_world_policy": json.dumps(header)})
+    with pytest.raises(WorldFileError, match="need a width of at least 1.*copy it again"):
+        LatentPolicy.load(path, world)
 
 
 def test_another_world_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """SB3's algorithms learn in dreams whose best policy is known, and tell how in both worlds."""
 
 import json
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -79,12 +80,12 @@ def test_choices_find_the_known_optimum(algorithm):
 
 
 def test_ppo_learns_as_if_built_by_hand():
-    world = tiny_world("box")
-    model = train_in_dream(
-        world, num_envs=4, horizon=6, seed=3, steps=300, batch_size=64, progress=False
-    )
-    scale = 1 / float(world.model.reward_normaliser.std)
-    dream = DreamVecEnv(4, world, obs="latent", horizon=6, temperature=0.5, reward_scale=scale)
+    world = tiny_world("box", tiny_model("box", ensemble=2))
+    world.model.reward_normaliser.freeze(torch.tensor([3.0]), torch.tensor([4.0]))
+    settings = {"num_envs": 4, "horizon": 6, "seed": 3, "steps": 300, "batch_size": 64}
+    model = train_in_dream(world, penalty=0.5, progress=False, **settings)
+    scales = {"penalty": 0.5 * 4, "reward_scale": 1 / 5}  # of the deviation, and of the size
+    dream = DreamVecEnv(4, world, obs="latent", horizon=6, temperature=0.5, **scales)
     by_hand = PPO("MlpPolicy", dream, seed=3, device="cpu", **{**SETTINGS["PPO"], "batch_size": 64})
     dream.bootstrap_with(by_hand)
     by_hand.learn(300)
@@ -205,10 +206,20 @@ def test_to_look_does_not_change_what_is_learnt(algorithm, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
-def test_without_a_log_nothing_is_written(tmp_path, monkeypatch):
+def test_without_a_log_nothing_is_written_or_shown(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     train_in_dream(tiny_world("box"), **SMALL, **SHORT)
     assert list(tmp_path.rglob("*")) == []
+    assert capsys.readouterr().out == ""
+
+
+def test_sb3_shows_and_logs_where_it_is_asked_to(tmp_path, capsys):
+    logged = {"verbose": 1, "tensorboard_log": str(tmp_path)}
+    for asked in ({"verbose": 1}, logged):
+        train_in_dream(tiny_world("box"), **SMALL, **SHORT, **asked)
+        assert "total_timesteps" in capsys.readouterr().out
+    assert len(list(tmp_path.rglob("events*"))) == 1
 
 
 def test_a_second_training_replaces_the_curve_of_the_first(tmp_path):
@@ -240,6 +251,13 @@ def test_a_second_training_replaces_the_curve_of_the_first(tmp_path):
         ("box", "PPO", {"log": "log"}, ConfigError, "no real environment.*real_episodes=0"),
         ("box", "PPO", {"log": "log", "real_episodes": -1}, ConfigError, "negative, got -1"),
         ("box", "PPO", {"num_envs": 0}, ConfigError, "num_envs"),
+        ("box", "PPO", {"seed": -1}, ConfigError, r"seed must be .* 2\*\*32 - 1, got -1"),
+        ("box", "PPO", {"seed": 2**32}, ConfigError, "seed must be .* got 4294967296"),
+        ("box", "PPO", {"seed": None}, ConfigError, "seed must be .* got None"),
+        ("box", "PPO", {"batch_size": 1}, ConfigError, "PPO refuses its settings: .batch_size"),
+        ("box", "SAC", {"ent_coef": "high"}, ConfigError, "SAC refuses its settings: .*'high'"),
+        ("box", "A2C", {"device": "moon"}, ConfigError, "A2C refuses its settings: .*: moon"),
+        ("box", "A2C", {"n_steps": 0}, ConfigError, "n_steps of A2C must be at least 1, got 0"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_written(

@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from srvp_world.agents.search import CategoricalSearch, GaussianSearch, noise_colour
+from srvp_world.agents.search import (
+    CategoricalSearch,
+    GaussianSearch,
+    noise_colour,
+    softmax_weights,
+)
 from srvp_world.spaces import ActionSpec
 
 CPU = torch.device("cpu")
@@ -34,6 +39,32 @@ def test_noise_has_variance_1_and_the_colour_that_was_asked_for():
         power = torch.einsum("tf, ts, sf -> f", waves.conj(), covariance + 0j, waves).real
         slope = math.log2(power[32] / power[8]) / 2  # over two octaves
         assert slope == pytest.approx(-exponent, abs=0.1)
+
+
+@pytest.mark.parametrize("horizon", [20, 200])
+def test_the_steepest_noise_of_any_horizon_can_be_made(horizon):
+    factor = noise_colour(horizon, 8.0).double()
+    covariance = factor @ factor.T
+    torch.testing.assert_close(covariance.diag(), torch.ones(horizon).double(), atol=1e-5, rtol=0)
+    # It is hardly anything but a constant and the slowest wave, both ways, of equal power.
+    slow = (1 + 2 * torch.cos(torch.pi * torch.arange(horizon) / horizon)) / 3
+    torch.testing.assert_close(covariance[0], slow.double(), atol=0.02, rtol=0)
+
+
+def test_weights_follow_values_in_units_of_their_spread():
+    weights = softmax_weights(torch.tensor([[3.0, 1.0], [30.0, 10.0]]), 0.5)
+    share = 1 / (1 + math.exp(-2 / 0.5))
+    torch.testing.assert_close(weights, torch.tensor([[share, 1 - share]]).expand(2, 2))
+
+
+def test_elites_that_broke_have_no_weight_and_no_part_in_the_spread():
+    broken = -torch.inf
+    values = torch.tensor([[3.0, 1.0, broken], [2.0, broken, broken], [broken, broken, broken]])
+    weights = softmax_weights(values, 1.0)
+    share = 1 / (1 + math.exp(-2))
+    third = 1 / 3  # where all broke, none is better than the others
+    wanted = torch.tensor([[share, 1 - share, 0.0], [1.0, 0.0, 0.0], [third, third, third]])
+    torch.testing.assert_close(weights, wanted)
 
 
 def test_draws_follow_mean_and_deviation_and_stay_in_the_box():

@@ -47,6 +47,7 @@ def preset(env_id, **changes):
             "actor-critic": {"starts": 4, "horizon": 3},
             "cem": {"horizon": 2, "samples": 6, "elites": 2, "iterations": 1},
         },
+        dream_steps={"actor-critic": 24},
     )
 
 
@@ -154,11 +155,11 @@ def test_the_table_says_what_the_files_say(finished):
     }
     each = [part(finished, "cem", seed)["numbers"]["real"]["mean"] for seed in (0, 1)]
     cem = rows["CEM"]
-    assert cem[3:5] == [", ".join(f"{mean:.1f}" for mean in each), f"{np.mean(each):.1f}"]
-    assert cem[6] == f"{methods['ppo']['minutes']:.1f} + {methods['cem']['minutes']:.1f}"
-    assert rows["SB3 PPO with a CNN, 5 times the real steps"][5] == "-"
+    assert cem[4:6] == [", ".join(f"{mean:.1f}" for mean in each), f"{np.mean(each):.1f}"]
+    assert cem[7] == f"{methods['ppo']['minutes']:.1f} + {methods['cem']['minutes']:.1f}"
+    assert rows["SB3 PPO with a CNN, 5 times the real steps"][6] == "-"
     random = [part(finished, "ppo", seed)["numbers"]["random"]["mean"] for seed in (0, 1)]
-    assert rows["random play"][4] == f"{np.mean(random):.1f}"
+    assert rows["random play"][5] == f"{np.mean(random):.1f}"
 
 
 def test_pictures_are_drawn_and_small(finished):
@@ -228,6 +229,60 @@ def test_a_folder_without_results_or_with_broken_ones_is_told(copy, tmp_path):
             write_report(copy)
         with pytest.raises(DataError, match="delete it"):
             start(copy)
+
+
+def test_what_was_measured_in_another_world_is_measured_again(copy):
+    """A loop that is run anew may learn another world; all methods of a seed share one."""
+    seed0 = copy / "beacon_world-Beacon-v0" / "seed0"
+    for path in seed0.glob("*.json"):
+        if path.stem in METHODS:
+            content = json.loads(path.read_text())
+            content["numbers"]["world"] = "another"
+            path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"seed 0, was measured in another way or world"):
+        write_report(copy)
+    told = []
+    start(copy, on_part=lambda _, part, __: told.append(part.method))
+    assert told == [*METHODS]
+    test_all_methods_of_a_seed_share_the_world_that_the_loop_kept(copy)
+
+
+def test_means_of_what_was_not_done_alike_are_refused(copy):
+    path = copy / "beacon_world-Beacon-v0" / "seed1" / "ppo.json"
+    content = json.loads(path.read_text())
+    content["protocol"]["config"]["explore"] = 0.9
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="ppo of beacon_world:Beacon-v0, seed 1, was measured in"):
+        write_report(copy)
+
+
+def test_a_dream_that_diverged_is_a_gap_in_the_table(copy):
+    path = copy / "beacon_world-Beacon-v0" / "seed0" / "dqn.json"
+    content = json.loads(path.read_text())
+    content["numbers"]["dream"]["mean"] = None  # as NaN is written
+    path.write_text(json.dumps(content))
+    write_report(copy)
+    row = next(line for line in (copy / "table.md").read_text().splitlines() if "DQN" in line)
+    assert row.split(" | ")[6] == "-"
+
+
+def test_steps_that_only_scored_are_told(finished):
+    for method in PARTS:
+        numbers = part(finished, method)["numbers"]
+        played = len(numbers["real"]["each"]) * numbers["real"]["decisions"]
+        assert numbers["evaluation_steps"] >= played
+        assert (numbers["evaluation_steps"] > played) == (method == "ppo")  # rounds are scored, too
+    steps = {method: part(finished, method)["numbers"]["dream_steps"] for method in PARTS}
+    assert steps == {
+        "ppo": 64,
+        "actor-critic": 24,
+        "dqn": 32,
+        "cem": 0,
+        "cnn-ppo-1x": 0,
+        "cnn-ppo-5x": 0,
+    }
+    assert part(finished, "cnn-ppo-5x")["protocol"]["config"]["real_steps"] == 240
+    assert "not tuned" in part(finished, "cnn-ppo-1x")["protocol"]["config"]["settings"]
 
 
 def test_another_configuration_is_refused_before_anything_is_done(copy):

@@ -1,12 +1,16 @@
 """`srvp-world agent` as a user types it."""
 
 import json
+import shutil
 
 import pytest
 from command import ENVS, files, run
 from PIL import Image, ImageSequence
 
+from srvp_world.agents import dyna
 from srvp_world.agents.phases import Phases
+from srvp_world.agents.presets import agent_preset
+from srvp_world.config import PixelConfig
 from srvp_world.data.dataset import Dataset
 
 SMALL = (
@@ -147,16 +151,20 @@ def test_data_that_know_their_env_need_no_name(finished, tmp_path, capsys):
         assert (tmp_path / "run" / name).exists()
 
 
-def test_data_without_an_env_are_scored_in_the_dream_or_in_one_that_is_named(
-    finished, tmp_path, capsys
-):
-    data = tmp_path / "data"
-    data.mkdir()
-    for path in (finished / "data").iterdir():
-        (data / path.name).write_bytes(path.read_bytes())
+@pytest.fixture(scope="module")
+def foreign(finished, tmp_path_factory):
+    """Data that do not know their env."""
+    data = shutil.copytree(finished / "data", tmp_path_factory.mktemp("foreign") / "data")
     description = json.loads((data / "dataset.json").read_text())
     description["info"]["pixels"] = None
     (data / "dataset.json").write_text(json.dumps(description))
+    return data
+
+
+def test_data_without_an_env_are_scored_in_the_dream_or_in_one_that_is_named(
+    foreign, tmp_path, capsys
+):
+    data = foreign
     assert run(f"agent --data {data} --out {tmp_path}/dream {SMALL}") == 0
     text = capsys.readouterr().out
     assert "in reality (" not in text
@@ -170,6 +178,52 @@ def test_data_without_an_env_are_scored_in_the_dream_or_in_one_that_is_named(
 
 
 @pytest.mark.parametrize(
+    ("flags", "fields"),
+    [
+        ("", {}),
+        ("--size 32 --channels 1", {}),  # as the data say
+        ("--action-repeat 3 --crop 1 2 3 4", {"action_repeat": 3, "crop": (1, 2, 3, 4)}),
+    ],
+)
+def test_no_preset_says_how_data_that_do_not_know_their_env_were_seen(
+    foreign, tmp_path, monkeypatch, flags, fields
+):
+    """Not that of CartPole-v1 either, which crops."""
+    given = {}
+
+    def run_offline(*args, env, **_):
+        given["env"] = env
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dyna, "run_offline", run_offline)
+    assert agent_preset("CartPole-v1").pixels.crop is not None
+    assert run(f"agent CartPole-v1 --data {foreign} --out {tmp_path}/run {flags}") == 130
+    assert given["env"] == PixelConfig(env_id="CartPole-v1", frame_size=32, **fields)
+
+
+def test_more_time_than_was_given_is_told(tmp_path, monkeypatch, capsys):
+    def run_dyna(pixels, out, config, **_):
+        spread = {"mean": 1.0, "std": 0.0, "each": [1.0]}
+        numbers = {"real_return": spread, "dream_return": spread, "kept_round": 1}
+        numbers |= {"real_steps": 5, "minutes": 0.52, "reality": None}
+        return dyna.DynaResult(out=out, world=out, agent=out, pixels=pixels, numbers=numbers)
+
+    monkeypatch.setattr(dyna, "run_dyna", run_dyna)
+    for minutes, told in ((0.05, True), (0.6, False)):
+        assert run(f"agent Pendulum-v1 --out {tmp_path}/run --minutes {minutes}") == 0
+        text = capsys.readouterr().out
+        assert ("it took 0.5 minutes, more than 0.05" in text) == told
+        assert len(text.splitlines()) == 1 + told
+
+
+def test_results_of_a_run_are_not_written_over(finished, refused):
+    before = (finished / "results.json").read_bytes()
+    line = f"evaluate {finished}/world.safetensors {finished}/agent.safetensors --episodes 1"
+    refused(f"{line} --workers 1 --quiet --out {finished}", "already holds results.json", "--out")
+    assert (finished / "results.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("line", "words"),
     [
         ("Pendulun-v1", ["'Pendulun-v1'", "did you mean 'Pendulum-v1'"]),
@@ -179,7 +233,7 @@ def test_data_without_an_env_are_scored_in_the_dream_or_in_one_that_is_named(
         ('beacon_world:Unlearnable-v0 --env-kwargs \'{{"kind": "tuple"}}\'', ["Tuple"]),
         ('beacon_world:Unlearnable-v0 --env-kwargs \'{{"kind": "text"}}\'', ["Text"]),
         ("Pendulum-v1 --real-steps 0", ["real_steps", "0"]),
-        ("Pendulum-v1 --real-steps 7", ["real_steps 7", "3 rounds", "action_repeat 2"]),
+        ("Pendulum-v1 --real-steps 7 --rounds 9", ["real_steps 7", "9 rounds", "action_repeat 2"]),
         ("Pendulum-v1 --minutes 0", ["minutes", "0"]),
         ("Pendulum-v1 --rounds 0", ["rounds", "0"]),
         ("Pendulum-v1 --crop 400 0 300 300", ["crop", "500 x 500", "smaller"]),
@@ -196,13 +250,19 @@ def test_data_without_an_env_are_scored_in_the_dream_or_in_one_that_is_named(
         ("--data nowhere", ["nowhere", "no data set"]),
         ("--data {data} --rounds 3", ["--rounds", "leave it out"]),
         ("--data {data} --size 64", ["know", "leave --frame-size out"]),
+        ("--data {data} --env-kwargs '{{}}'", ["know", "leave --env-kwargs out"]),
         ("CartPole-v1 --data {data}", ["beacon_world:Beacon-v0", "leave CartPole-v1 out"]),
+        ("--data {foreign} --crop 0 0 9 9", ["--crop", "name one, or leave it out"]),
+        ("CartPole-v1 --data {foreign} --size 64", ["--frame-size is 64", "have 32"]),
+        ("CartPole-v1 --data {foreign} --channels 3", ["--channels is 3", "have 1"]),
+        ("counter_world:Counter-v0", ["no time limit", "--env-kwargs", "max_episode_steps"]),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_nothing_is_written(
-    finished, refused, tmp_path, line, words
+    finished, foreign, refused, tmp_path, line, words
 ):
-    refused(f"agent {line.format(data=finished / 'data')} --out {tmp_path}/run --quiet", *words)
+    line = line.format(data=finished / "data", foreign=foreign)
+    refused(f"agent {line} --out {tmp_path}/run --quiet", *words)
     assert not (tmp_path / "run").exists()
 
 

@@ -27,6 +27,8 @@ from srvp_world.data.info import DatasetInfo
         ("Pendulum-v1 --episodes 1 --workers 0", ["workers", "0"]),
         ("Pendulum-v1 --episodes 1 --seed -1", ["seed", "-1"]),
         ("Pendulum-v1 --episodes 1 --policy smoth-random", ["did you mean 'smooth-random'?"]),
+        ("Pendulum-v1 --episodes 1 --explore 0.3", ["--explore is for a policy file"]),
+        ("Pendulum-v1 --episodes 1 --world w.safetensors", ["--world is for a policy file"]),
         ("counter_world:Blind-v0 --episodes 1", ["Blind-v0", "rgb_array"]),
     ],
 )

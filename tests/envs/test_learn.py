@@ -98,6 +98,20 @@ def test_held_out_episodes_are_those_that_are_given(data, tmp_path):
     assert frames[0] == pytest.approx(frames[1], rel=1e-3)
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_experience_is_learnt_from_as_videos_where_that_is_wanted(data, tmp_path, live):
+    train, held_out = data.split(0.5, seed=3)
+    if live:
+        train, held_out = Dataset.open(data.folder, live=True), None
+    config = replace(TRAIN, frames_only=True)
+    learnt = learn_world(
+        train, MODEL, config, tmp_path, held_out=held_out, pool_episodes=4, progress=False
+    )
+    config = learnt.world.model.config
+    assert (config.action, config.reward, config.continuation) == (None, False, False)
+    assert learnt.world.pixels is None and learnt.world.starts.actions is None
+
+
 def test_data_without_a_beginning_are_refused_before_the_fit(data, tmp_path):
     records = tuple(replace(record, part=1) for record in data.records)
     with pytest.raises(DataError, match="no beginning of an episode"):

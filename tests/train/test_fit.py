@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from srvp_world.errors import DataError, TrainError
+from srvp_world.train.log import Logger
 from srvp_world.train.snapshot import load_snapshot, load_weights
-from srvp_world.train.trainer import learning_rate
+from srvp_world.train.trainer import Trainer, learning_rate
 
 STOP = 5  # not a multiple of any cadence
 
@@ -114,6 +115,22 @@ def test_a_kill_leaves_one_line_for_each_step(run_fit, batches, tmp_path, config
         lines.write('{"step": 9, "train/to')
     run_fit(tmp_path, config, resume=True)
     assert steps(tmp_path, "train/total") == list(range(1, 11))
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Trainer, "validate"), (Logger, "movie")])
+def test_the_last_validation_is_made_up_for_where_a_kill_cut_it_off(
+    run_fit, tmp_path, monkeypatch, owner, name
+) -> None:
+    _, whole = run_fit(tmp_path / "whole")
+    calls = iter([getattr(owner, name)] * 2 + [None])  # the third cannot be made
+    monkeypatch.setattr(owner, name, lambda *args: next(calls)(*args))
+    with pytest.raises(TypeError):
+        run_fit(tmp_path / "parts")
+    monkeypatch.undo()
+    for _ in range(2):  # once is enough
+        assert run_fit(tmp_path / "parts", resume=True)[1].best == whole.best
+        assert_same_run(tmp_path / "whole", tmp_path / "parts")
+        assert steps(tmp_path / "parts", "validation/total") == [4, 8, 10]
 
 
 def test_learning_rate_is_constant_then_falls_linearly(config) -> None:
