@@ -57,7 +57,7 @@ AGENT_PRESETS = {
             first_share=0.2,
             first_policy="random",
             train=replace(DynaConfig().train, iterations=2_500, decay=2_000),
-            later_updates=2_500,
+            later_updates=2_000,
             keep="last",
         ),
     ),
