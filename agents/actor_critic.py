@@ -24,7 +24,7 @@ from srvp_world.errors import ConfigError, DataError, TrainError, WorldFileError
 from srvp_world.spaces import ActionSpec
 from srvp_world.train.log import Logger
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had critics in deviations of the rewards
 _HEADER = "srvp_world_actor_critic"
 _ACTING_KEY = 0x616374  # so that what acts never draws what training draws
 _LOG_EVERY = 50  # updates; to read numbers off a device makes the host wait
@@ -255,6 +255,11 @@ def _read_header(metadata: dict[str, str], where: str) -> _Header:
     if header.version > FORMAT_VERSION:
         raise WorldFileError(
             f"{where} is from a newer srvp-world: upgrade with `pip install -U srvp-world`"
+        )
+    if header.version < FORMAT_VERSION:
+        raise WorldFileError(
+            f"{where} is from an older srvp-world, whose critics had other units: train it again, "
+            "or act with LatentPolicy.load"
         )
     return header
 

@@ -22,6 +22,7 @@ from srvp_world.agents.loop import RESULTS, Loop
 from srvp_world.agents.loop import DynaResult as DynaResult
 from srvp_world.agents.pace import COLLECTING
 from srvp_world.agents.phases import Phases
+from srvp_world.agents.presets import agent_preset
 from srvp_world.agents.saved import saved_agent
 from srvp_world.checkpoint import check_device
 from srvp_world.config import PixelConfig, to_json
@@ -55,7 +56,7 @@ def run_dyna(
     Args:
         pixels: The environment, and how it becomes frames.
         out: Folder of the run, new or of the same run.
-        config: How much of everything.
+        config: How much of everything; None for PPO as the environment's preset has it.
         command: What to write down as the way to do it again.
         on_round: Called with the numbers of each round, once, when it is finished.
         draw: Leaves pictures of the result in its folder, before `results.json` says that all is
@@ -71,12 +72,13 @@ def run_dyna(
             it, or it cannot be written.
         DataError: If what the folder holds of the run is broken.
     """
-    out, config = Path(out), config or DynaConfig()
+    out, config = Path(out), config or _usual(pixels)
     _refuse_finished(out)
     reality = _look_at(pixels)
     if reality.longest is None:
         raise ConfigError(f"{pixels.env_id} has {UNLIMITED}")
-    check_agent(config.agent, config.settings, reality.action)
+    doubts = config.model.ensemble > 0
+    check_agent(config.agent, config.settings, reality.action, uncertainty=doubts)
     check_device(config.device)
     _check_budget(config, pixels)
     about = {"env": to_json(pixels), "data": None, "config": to_json(config)}
@@ -122,7 +124,8 @@ def run_offline(
     Args:
         data: Folder of episodes with actions and rewards.
         out: Folder of the run, as that of `run_dyna` but for `data/`.
-        config: How much of everything; what is about collecting and later rounds does not matter.
+        config: How much of everything, None for PPO as the environment's preset has it; what is
+            about collecting and later rounds does not matter.
         env: Where to play instead, for data that do not know their environment.
         command: What to write down as the way to do it again.
         on_round: Called with the numbers of the round when it is finished.
@@ -137,13 +140,13 @@ def run_offline(
             it, or it cannot be written.
     """
     data, out = Path(data), Path(out)
-    config = replace(config or DynaConfig(), rounds=1)
     _refuse_finished(out)
     episodes = Dataset.open(data)
     action = _check_data(episodes)
-    check_agent(config.agent, config.settings, action)
-    check_device(config.device)
     pixels = env or episodes.info.pixels
+    config = replace(config or _usual(pixels), rounds=1)
+    check_agent(config.agent, config.settings, action, uncertainty=config.model.ensemble > 0)
+    check_device(config.device)
     reality, reason = _try_reality(pixels, episodes.info)
     check_values(episodes, progress=progress)
     identity = {"transitions": episodes.transitions, "fingerprint": _fingerprint(episodes)}
@@ -204,6 +207,12 @@ def _try_reality(
     if reality.longest is None:
         return None, f"{pixels.env_id} has no time limit: play whole episodes with `evaluate`"
     return reality, None
+
+
+def _usual(pixels: PixelConfig | None) -> DynaConfig:
+    """Give the configuration that suits an environment, as far as anyone knows which it is."""
+    preset = agent_preset(pixels.env_id if pixels else "")
+    return preset.with_agent(preset.config.agent)
 
 
 def _fingerprint(data: Dataset) -> str:

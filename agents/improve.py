@@ -8,18 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-import numpy as np
 import torch
-from stable_baselines3.common.vec_env import DummyVecEnv
 
-from srvp_world.agents.actor_critic import ActorCritic, ActorCriticConfig
+from srvp_world.agents.actor_critic import ActorCritic
 from srvp_world.agents.dyna_config import AGENTS
-from srvp_world.agents.planning import METHODS, PlannerConfig
+from srvp_world.agents.planning import METHODS, Planner, PlannerConfig
+from srvp_world.agents.rehearsal import rehearsal_world
 from srvp_world.agents.saved import PLANNER, POLICY
-from srvp_world.agents.sb3 import ALGORITHMS, KINDS, chosen_settings, train_in_dream
-from srvp_world.agents.sb3_model import build
-from srvp_world.agents.sb3_policy import check_storable, policy_from_sb3
+from srvp_world.agents.sb3 import ALGORITHMS, KINDS, prepare, train_in_dream
+from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.checkpoint import World
 from srvp_world.config import from_json, to_json
 from srvp_world.data.files import write_atomically
@@ -31,6 +28,7 @@ ACTOR_CRITIC = "actor-critic"
 
 _GIVEN = ("world", "algorithm", "steps", "seed", "pool", "on_rollout", "progress", "settings")
 _UNUSED = ("log", "evaluate_every", "real_episodes", "policy", "env", "_init_setup_model")
+_DREAM = ("num_envs", "horizon", "temperature", "penalty", "max_uncertainty")
 
 
 def improve(
@@ -65,7 +63,7 @@ def improve(
         OutputError: If the folder cannot be written.
     """
     if world.action is not None:
-        check_agent(agent, settings, world.action)
+        check_agent(agent, settings, world.action, uncertainty=world.model.has_uncertainty)
     if agent in METHODS:
         config = _planner(agent, settings)
         content = json.dumps(to_json(config), indent=2) + "\n"
@@ -86,8 +84,19 @@ def learns(agent: str) -> bool:
     return agent not in METHODS
 
 
-def check_agent(agent: str, settings: dict[str, Any], action: ActionSpec) -> None:
-    """Refuse a kind of agent that does not exist or does not take the actions, before any work.
+def check_agent(
+    agent: str, settings: dict[str, Any], action: ActionSpec, *, uncertainty: bool = True
+) -> None:
+    """Refuse a kind of agent that does not exist or cannot be made, before any work.
+
+    It is made once, in the smallest world that takes the actions, so that everything that would
+    refuse its settings later does so now.
+
+    Args:
+        agent: Kind of agent.
+        settings: Of it.
+        action: That the world will take.
+        uncertainty: Whether the world will tell how uncertain it is.
 
     Raises:
         UnknownNameError: With the nearest kind.
@@ -101,18 +110,13 @@ def check_agent(agent: str, settings: dict[str, Any], action: ActionSpec) -> Non
         raise ConfigError(
             f"agent {agent!r} does not take the actions {action.space}: use {', '.join(able)}"
         )
+    world = rehearsal_world(action, uncertainty=uncertainty)
     if agent in METHODS:
-        _planner(agent, settings)
+        Planner(world.model, _planner(agent, settings))
     elif agent == ACTOR_CRITIC:
-        from_json(ActorCriticConfig, settings)
+        ActorCritic(world, **settings)
     else:
-        known = {*inspect.signature(train_in_dream).parameters}
-        known |= {*inspect.signature(ALGORITHMS[agent.upper()]).parameters}
-        known -= {*_GIVEN, *_UNUSED}
-        for name in settings:
-            if name not in known:
-                raise ConfigError(f"{agent} has no setting {name!r}: {did_you_mean(name, known)}")
-        _try(agent.upper(), settings, action)
+        _rehearse(agent.upper(), world, settings)
 
 
 def _takes(agent: str, action: ActionSpec) -> bool:
@@ -122,28 +126,19 @@ def _takes(agent: str, action: ActionSpec) -> bool:
     return agent == ACTOR_CRITIC or action.kind in KINDS[agent.upper()]
 
 
-def _try(algorithm: str, settings: dict[str, Any], action: ActionSpec) -> None:
-    """Make a model of SB3 on an empty stage, and see whether what it learns could be stored."""
-    kind = ALGORITHMS[algorithm]
-    ours, own = (inspect.signature(maker).parameters for maker in (train_in_dream, kind))
-    given = {name: value for name, value in settings.items() if name in own}
-    rows = settings.get("num_envs", ours["num_envs"].default)
-    if not isinstance(rows, int) or rows < 1:
-        raise ConfigError(f"num_envs must be a whole number of at least 1, got {rows!r}")
-    stages = DummyVecEnv([lambda: _Stage(action)] * rows)
-    chosen = {**chosen_settings(algorithm, given), "verbose": 0}
+def _rehearse(algorithm: str, world: World, settings: dict[str, Any]) -> None:
+    """Make a model of SB3 on the dream of a world, and see whether what it learns can be stored."""
+    ours = inspect.signature(train_in_dream).parameters
+    known = {*ours, *inspect.signature(ALGORITHMS[algorithm]).parameters} - {*_GIVEN, *_UNUSED}
+    for name in settings:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError(f"{algorithm.lower()} has no setting {name!r}: {hint}")
+    usual = {name: ours[name].default for name in _DREAM}
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # whoever learns with it hears it again
-        check_storable(build(kind, "MlpPolicy", stages, **chosen))
-
-
-class _Stage(gym.Env[np.ndarray, Any]):
-    """The spaces of a dream, before there is a world to dream of."""
-
-    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,))
-
-    def __init__(self, action: ActionSpec):
-        self.action_space = action.space
+        model = prepare(world, algorithm, **{**usual, **settings, "verbose": 0})
+        policy_from_sb3(model, world)
 
 
 def _planner(method: str, settings: dict[str, Any]) -> PlannerConfig:

@@ -65,7 +65,7 @@ class Journal:
         if out.exists() and not path.exists() and not (out.is_dir() and _empty(out)):
             raise OutputError(f"{out} already holds something: choose another folder")
         make_folder(out)
-        lock = _take(out)
+        lock = take(out)
         try:
             content: dict[str, Any] = {
                 "version": VERSION,
@@ -214,8 +214,12 @@ def _empty(out: Path) -> bool:
     return all(path.name == LOCK or path.name.startswith(f".{JOURNAL}.") for path in out.iterdir())
 
 
-def _take(out: Path) -> IO[str]:
-    """Keep other processes out of a folder until the file that this gives is closed."""
+def take(out: Path) -> IO[str]:
+    """Keep other processes out of a folder until the file that this gives is closed.
+
+    Raises:
+        OutputError: If another process has it, or it cannot be written.
+    """
     try:
         lock = (out / LOCK).open("w")
     except OSError as error:

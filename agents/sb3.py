@@ -16,6 +16,7 @@ from srvp_world.agents.learning_curve import LearningCurve
 from srvp_world.agents.sb3_model import build, check_seed, check_settings
 from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.checkpoint import World
+from srvp_world.envs.options import is_number
 from srvp_world.envs.sb3 import DreamVecEnv
 from srvp_world.envs.starts import StartPool
 from srvp_world.errors import ConfigError, UnknownNameError, did_you_mean
@@ -35,7 +36,7 @@ _REPLAY = {  # a step of all dreams, then 4 updates: about a minute for 100,000 
     "buffer_size": 100_000,
 }
 SETTINGS: dict[str, dict[str, Any]] = {
-    "PPO": {  # chosen on dreams of Pendulum-v1, where gamma 0.97 did far worse
+    "PPO": {  # chosen on dreams of Pendulum-v1
         "n_steps": 32,
         "batch_size": 256,
         "n_epochs": 10,
@@ -118,28 +119,21 @@ def train_in_dream(
             not have or refuses, a world without rewards, and numbers that make no training.
         OutputError: If the folder cannot be written.
     """
-    name = _which(algorithm)
-    check_seed(seed)
-    _check_world(name, world)
     _check_steps(steps, log, evaluate_every)
-    kind = ALGORITHMS[name]
-    check_settings(kind, settings, fixed=("policy", "env", "seed"))
-    rewards = world.model.reward_normaliser
-    dream = DreamVecEnv(
-        num_envs,
+    model = prepare(
         world,
-        obs="latent",
+        algorithm,
+        num_envs=num_envs,
         horizon=horizon,
         temperature=temperature,
-        penalty=penalty * float(rewards.std),
+        penalty=penalty,
         max_uncertainty=max_uncertainty,
+        seed=seed,
         pool=pool,
-        reward_scale=1.0 / float(rewards.size),
+        **settings,
     )
-    model = build(kind, "MlpPolicy", dream, seed=seed, **chosen_settings(name, settings))
-    if isinstance(model, OnPolicyAlgorithm):
-        dream.bootstrap_with(model)
     with ExitStack() as opened:
+        name = type(model).__name__
         title = f"{name} in the dream"
         bar = opened.enter_context(tqdm(total=steps, unit="step", desc=title, disable=not progress))
         callbacks: list[BaseCallback] = [_Progress(bar, on_rollout)]
@@ -151,6 +145,51 @@ def train_in_dream(
             opened.enter_context(closing(curve))
             callbacks.append(_Evaluation(curve, evaluate_every))
         model.learn(steps, callback=callbacks)
+    return model
+
+
+def prepare(
+    world: World,
+    algorithm: str | type[BaseAlgorithm],
+    *,
+    num_envs: int,
+    horizon: int,
+    temperature: float,
+    penalty: float,
+    max_uncertainty: float | None,
+    seed: int = 0,
+    pool: StartPool | None = None,
+    **settings: Any,
+) -> BaseAlgorithm:
+    """Make what `train_in_dream` trains: an algorithm of SB3 on the dream, with nothing learnt yet.
+
+    Raises:
+        UnknownNameError: For other algorithms.
+        ConfigError: As `train_in_dream`.
+    """
+    name = _which(algorithm)
+    check_seed(seed)
+    _check_world(name, world)
+    kind = ALGORITHMS[name]
+    check_settings(kind, settings, fixed=("policy", "env", "seed"))
+    rewards = world.model.reward_normaliser
+    if is_number(penalty):  # else the dream says what it wants
+        penalty *= float(rewards.std)
+    dream = DreamVecEnv(
+        num_envs,
+        world,
+        obs="latent",
+        horizon=horizon,
+        temperature=temperature,
+        penalty=penalty,
+        max_uncertainty=max_uncertainty,
+        pool=pool,
+        reward_scale=1.0 / float(rewards.size),
+    )
+    chosen = {"device": "cpu", **SETTINGS[name], **settings}
+    model = build(kind, "MlpPolicy", dream, seed=seed, **chosen)
+    if isinstance(model, OnPolicyAlgorithm):
+        dream.bootstrap_with(model)
     return model
 
 
@@ -197,11 +236,6 @@ def _check_steps(steps: int, log: str | Path | None, evaluate_every: int | None)
         raise ConfigError(f"evaluate_every must be at least 1 step, got {evaluate_every}")
     if log is None:
         raise ConfigError(f"evaluate_every={evaluate_every} needs a folder: give log as well")
-
-
-def chosen_settings(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Give the arguments of an algorithm: ours, where none are given."""
-    return {"device": "cpu", **SETTINGS[name], **given}
 
 
 class _Progress(BaseCallback):

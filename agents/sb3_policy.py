@@ -50,7 +50,12 @@ def policy_from_sb3(model: BaseAlgorithm, world: World) -> LatentPolicy:
     """
     _check_spaces(model, world)
     assert world.action is not None
-    actor, activation = _acting(model)
+    actor = _actor(model)
+    activation = _activation(actor.hidden)
+    if activation is None or not isinstance(actor.extractor, FlattenExtractor):
+        raise ConfigError(
+            "cannot store the policy: use an MLP with tanh or ReLU on the world's latents"
+        )
     linear = [layer for layer in actor.hidden if isinstance(layer, nn.Linear)]
     config = PolicyConfig(
         feature_dim=world.model.feature_dim,
@@ -73,27 +78,6 @@ def policy_from_sb3(model: BaseAlgorithm, world: World) -> LatentPolicy:
         if actor.log_std is not None:
             policy.log_std.copy_(actor.log_std)
     return policy.requires_grad_(False)
-
-
-def check_storable(model: BaseAlgorithm) -> None:
-    """Refuse what `policy_from_sb3` would refuse in any world, best before anything is learnt.
-
-    Raises:
-        ConfigError: For other algorithms than PPO, A2C, SAC and DQN, and for policies that are no
-            plain networks.
-    """
-    _acting(model)
-
-
-def _acting(model: BaseAlgorithm) -> tuple[_Actor, Literal["tanh", "relu"]]:
-    """Give what acts, and the activation between its layers."""
-    actor = _actor(model)
-    activation = _activation(actor.hidden)
-    if activation is None or not isinstance(actor.extractor, FlattenExtractor):
-        raise ConfigError(
-            "cannot store the policy: use an MLP with tanh or ReLU on the world's latents"
-        )
-    return actor, activation
 
 
 def _check_spaces(model: BaseAlgorithm, world: World) -> None:

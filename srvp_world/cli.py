@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 
 from srvp_world import __version__
@@ -48,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         command = shlex.join(["srvp-world", *arguments])
         try:
-            verb.run(args, command)
+            with warnings.catch_warnings():
+                warnings.showwarning = _tell_warning
+                verb.run(args, command)
         except KeyboardInterrupt:
             kept = verb.kept(args, command)
             raise
@@ -62,6 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes at its end
         return 141
     return 0
+
+
+def _tell_warning(message: Warning | str, *_: object) -> None:
+    """Tell in one line, too, without where in the sources it comes from."""
+    _tell(f"warning: {message}")
 
 
 def _tell(message: str) -> None:

@@ -7,11 +7,13 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import gymnasium as gym
+import minari
 import numpy as np
 import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 from lines import PUSH, Line
+from minari.data_collector import EpisodeBuffer
 from oracle import Count, counting_world
 
 import srvp_world
@@ -34,6 +36,40 @@ def test_examples_run(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [name, *short])
     runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
     assert re.search(r"real return over 1 episodes: -?\d+", capsys.readouterr().out)
+
+
+@pytest.mark.filterwarnings("ignore:`eval_env` is set to None", "ignore:env_spec is None")
+def test_offline_learns_from_a_minari_data_set_with_images(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    draws, steps = np.random.default_rng(0), 20
+    ends = np.arange(steps) == steps - 1
+    episodes = [
+        EpisodeBuffer(
+            observations=draws.integers(0, 256, (steps + 1, 64, 64, 1), np.uint8),
+            actions=draws.integers(0, 3, steps),
+            rewards=[*draws.normal(size=steps)],
+            terminations=[*ends],
+            truncations=[*np.zeros_like(ends)],
+            infos={},
+        )
+        for _ in range(4)
+    ]
+    minari.create_dataset_from_buffers(
+        "noise/images-v0",
+        episodes,
+        observation_space=gym.spaces.Box(0, 255, (64, 64, 1), np.uint8),
+        action_space=gym.spaces.Discrete(3),
+        algorithm_name="none",
+        author="nobody",
+        author_email="nobody@example.com",
+        code_permalink="none",
+        description="none",
+        jpeg_encoding=False,
+    )
+    short = ["--minari", "noise/images-v0", "--updates", "2", "--steps", "2048"]
+    monkeypatch.setattr(sys, "argv", ["offline.py", *short])
+    runpy.run_path(str(ROOT / "examples" / "offline.py"), run_name="__main__")
+    assert re.fullmatch(r"dream return: -?\d+\n", capsys.readouterr().out)
 
 
 class Ledge(Line):

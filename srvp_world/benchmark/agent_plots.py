@@ -189,7 +189,7 @@ def _dream(world: World, agent: Path, first: Observed | None, steps: int | None)
         start="first",
         output="torch",
         autoreset_mode="Disabled",
-        horizon=steps,
+        horizon=None if steps is None else max(2, steps),  # no dream ends with its first step
         render_mode="rgb_array",
     )
     options: dict[str, np.ndarray] = {}
@@ -203,7 +203,7 @@ def _dream(world: World, agent: Path, first: Observed | None, steps: int | None)
         seen, _, terminated, truncated, _ = dream.step(choose(seen))
         frames += _rendered(dream)
         over = bool(terminated | truncated)
-    return np.stack(frames)
+    return np.stack(frames if steps is None else frames[: steps + 1])
 
 
 def _rendered(dream: DreamVectorEnv) -> list[np.ndarray]:

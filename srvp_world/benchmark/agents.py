@@ -16,7 +16,7 @@ from srvp_world.agents.baseline import SMALLEST, evaluate_baseline, train_baseli
 from srvp_world.agents.dyna import run_dyna
 from srvp_world.agents.gather import spread
 from srvp_world.agents.improve import check_agent, learns
-from srvp_world.agents.journal import Numbers, check_same
+from srvp_world.agents.journal import Numbers, check_same, take
 from srvp_world.agents.loop import RESULTS
 from srvp_world.agents.pace import Share
 from srvp_world.agents.phases import FINAL_SEED, WORLD, Phases
@@ -76,7 +76,7 @@ def bench_agents(
         UnknownNameError: If there is no such environment or kind of agent.
         SpaceError: If an environment cannot be rendered, or takes actions that no world takes.
         DataError: If results in the folder are broken.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or another process measures what is next.
     """
     if not envs:
         raise ConfigError("there is nothing to measure: name an environment")
@@ -92,17 +92,19 @@ def bench_agents(
     for part in parts:  # before hours are spent: what lies there may be of another run
         part.finished()
     for index, part in enumerate(parts, 1):
-        if _done(part):
-            continue
-        numbers = _measure(part, progress)
-        write_results(
-            part.path,
-            numbers,
-            command=part.command,
-            protocol=part.about,
-            seed=part.config.seed,
-            device="cpu" if part.method in BASELINES else part.config.device,
-        )
+        make_folder(part.folder)
+        with closing(take(part.folder)):
+            if _done(part):
+                continue
+            numbers = _measure(part, progress)
+            write_results(
+                part.path,
+                numbers,
+                command=part.command,
+                protocol=part.about,
+                seed=part.config.seed,
+                device="cpu" if part.method in BASELINES else part.config.device,
+            )
         if on_part is not None:
             on_part(f"{index} of {len(parts)}", part, numbers)
     return write_report(Path(out))
@@ -113,7 +115,8 @@ def _check(preset: AgentPreset, methods: Sequence[str], baseline_seeds: int) -> 
     with closing(make_pixel_env(preset.pixels)) as env:
         action = ActionSpec.from_space(env.action_space)
     for method in (LOOP, *methods):
-        check_agent(method, preset.with_agent(method).settings, action)
+        config = preset.with_agent(method)
+        check_agent(method, config.settings, action, uncertainty=config.model.ensemble > 0)
     size = preset.pixels.frame_size
     if baseline_seeds and size < SMALLEST:
         raise ConfigError(

@@ -109,10 +109,10 @@ def _tell_result(result: "DynaResult", minutes: float | None) -> None:
         scored = f"{real['mean']:.1f} ± {real['std']:.1f} in reality ({played}), {scored}"
     print(f"{folder}: round {numbers['kept_round']}, return {scored}, {_spent(numbers)}")
     if minutes is not None and numbers["minutes"] > minutes:
-        print(
-            f"it took {numbers['minutes']:.1f} minutes, more than {minutes:g}: one round and the "
-            "scores of its agent are never left out"
-        )
+        reason = ""
+        if len(numbers["rounds"]) == 1:
+            reason = ": one round and the scores of its agent are never left out"
+        print(f"it took {numbers['minutes']:.1f} minutes, more than {minutes:g}{reason}")
     if numbers["reality"] is not None:
         print(f"not played in reality: {numbers['reality']}")
     if result.agent.suffix == ".safetensors" and real is not None:

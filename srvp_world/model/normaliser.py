@@ -23,9 +23,10 @@ class Normaliser(nn.Module):
 
     @torch.no_grad()
     def freeze(self, mean: Tensor, std: Tensor) -> None:
-        """Set the statistics; a standard deviation of almost nothing counts as 1."""
+        """Set the statistics; what is constant counts as spread over its own size, or over 1."""
+        usual = torch.where(mean.abs() > 1e-6, mean.abs(), torch.ones_like(mean))
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > 1e-6, std, torch.ones_like(std)))
+        self.std.copy_(torch.where(std > 1e-6, std, usual))
 
     @property
     def size(self) -> Tensor:

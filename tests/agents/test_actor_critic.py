@@ -158,6 +158,7 @@ def test_files_that_hold_no_agent_of_this_world_are_refused(tmp_path):
         ("{", "broken header"),
         (json.dumps({**header, "steps": "many"}), "_Header.steps must be int"),
         (json.dumps({**header, "version": 99}), "newer srvp-world: upgrade"),
+        (json.dumps({**header, "version": 1}), "older srvp-world, whose critics had other units"),
         (json.dumps({**header, "config": {"gamma": 2.0}}), "gamma must be in"),
         (json.dumps({**header, "config": {"hidden": [10**12]}}), "policy of another shape"),
         (json.dumps({**header, "config": {**SMALL, "activation": "relu"}}), "another shape"),

@@ -3,15 +3,19 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 from small_runs import LENGTH, PIXELS, SMALL, SOLVING, start
 
 from srvp_world.agents import dyna
 from srvp_world.agents.dyna import run_offline
 from srvp_world.agents.evaluate import evaluate_in_reality
-from srvp_world.agents.gather import seed_of
+from srvp_world.agents.gather import SEEDS, first_seed, seed_of
 from srvp_world.agents.phases import FINAL_SEED, ROUND_SEED, Phases
 from srvp_world.agents.policy import LatentPolicy
+from srvp_world.agents.presets import agent_preset
+from srvp_world.benchmark.agent_plots import FILM, draw_agent
 from srvp_world.checkpoint import load
 from srvp_world.data.dataset import Dataset
 from srvp_world.errors import ConfigError, DataError, OutputError, UnknownNameError
@@ -49,6 +53,34 @@ def test_real_steps_are_those_on_disk_and_evaluations_count_apart(solved):
 def test_the_second_round_collects_with_the_agent_and_some_random_decisions(solved):
     collected = [part["collected"]["return"]["mean"] for part in solved[0].numbers["rounds"]]
     assert collected[0] < 5 < collected[1] < LENGTH
+
+
+def test_episodes_of_one_decision_are_learnt_from_and_filmed(tmp_path):
+    pixels = replace(PIXELS, action_repeat=LENGTH)
+    result = start(tmp_path / "run", SMALL, pixels, draw=draw_agent)
+    assert result.numbers["real_return"]["decisions"] == 1
+    with Image.open(tmp_path / "run" / FILM) as film:
+        assert film.n_frames == 2
+
+
+def test_runs_have_seeds_of_their_own_of_32_bits():
+    first = [first_seed(run) for run in range(3_000)]
+    assert first[:3] == [1_000_000_000, 2_000_000_000, 3_000_000_000]
+    assert len({*first}) == len(first)
+    assert max(first) + SEEDS < 2**32 and min(first) > ROUND_SEED + 10_000
+    apart = np.diff(sorted(first))
+    assert apart.min() == SEEDS
+
+
+def test_what_is_not_said_is_as_the_preset_of_the_environment_has_it(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(dyna, "check_agent", lambda *said, **_: seen.append(said))
+    monkeypatch.setattr(dyna, "check_device", lambda device: 1 / 0)
+    for env_id in ("CartPole-v1", "Acrobot-v1"):
+        with pytest.raises(ZeroDivisionError):
+            dyna.run_dyna(agent_preset(env_id).pixels, tmp_path / "run")
+    assert [said[1]["gamma"] for said in seen] == [0.97, 0.97]
+    assert all(said[:2] == ("ppo", agent_preset("CartPole-v1").settings["ppo"]) for said in seen)
 
 
 def test_what_is_left_can_be_used(solved):

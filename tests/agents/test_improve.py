@@ -104,7 +104,16 @@ REFUSED = [
     ("ppo", {"num_envs": 1, "n_steps": 1}, "PPO refuses its settings"),
     ("ppo", {"batch_size": 0}, "batch_size of PPO must be at least 1, got 0"),
     ("a2c", {"learning_rate": -1.0}, "A2C refuses its settings: Invalid learning rate"),
-    ("sac", {"num_envs": 0}, "num_envs must be a whole number of at least 1, got 0"),
+    ("sac", {"num_envs": 0}, "need num_envs >= 1 and temperature >= 0, got 0 and"),
+    ("ppo", {"horizon": 1}, "horizon must be at least 2 steps, got 1"),
+    ("ppo", {"horizon": "20"}, "horizon must be an int, got '20'"),
+    ("a2c", {"temperature": -1.0}, "temperature >= 0, got 64 and -1.0"),
+    ("sac", {"penalty": -2.0}, "need penalty >= 0"),
+    ("ppo", {"penalty": "much"}, "need penalty >= 0"),
+    ("ppo", {"max_uncertainty": 0}, "max_uncertainty > 0"),
+    ("ppo", {"penalty": 1.0}, "cannot tell how uncertain it is"),
+    ("cem", {"penalty": 1.0}, "cannot tell how uncertain it is"),
+    ("actor-critic", {"horizon": 0}, "horizon must be at least 1, got 0"),
 ]
 
 
@@ -115,7 +124,7 @@ def test_what_cannot_be_built_or_stored_is_refused_before_any_work(
     world, training = tiny_world("box"), create_autospec(train_in_dream)
     monkeypatch.setattr(improving, "train_in_dream", training)
     with pytest.raises(ConfigError, match=message) as caught:
-        check_agent(agent, settings, world.action)
+        check_agent(agent, settings, world.action, uncertainty=False)
     assert "\n" not in str(caught.value)
     given = {"steps": 32, "seed": 3, "pool": start_pool(world), "settings": settings}
     with pytest.raises(ConfigError, match=message):

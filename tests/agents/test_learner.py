@@ -172,6 +172,26 @@ def test_rewards_are_scaled_by_their_size():
     )
 
 
+def test_the_actor_climbs_returns_divided_by_their_spread_so_far():
+    learner = learner_of(PUSH, horizon=1, gamma=0.0, entropy=0.0)
+    constant_critic(learner, 0.0)
+    rollout = learner.imagine(Point(), Count(torch.linspace(-20, 20, 101)), generator())
+    returns = rollout.rewards.detach()
+    spread = float(torch.quantile(returns, torch.tensor([0.05, 0.95])).diff())
+    assert spread > 2
+    plain = float(judged(learner, rollout).actor.detach())
+    assert plain == pytest.approx(-float(returns.mean()))
+    learner.returns.update(returns)
+    learner.returns.update(returns)
+    assert float(judged(learner, rollout).actor.detach()) == pytest.approx(plain / spread)
+
+
+def test_an_update_sees_the_spread_of_its_own_returns():
+    learner = learner_of(PUSH, horizon=1, gamma=0.0)
+    told = learner.update(Point(), Count(torch.linspace(-20, 20, 101)), generator())
+    assert float(told.scale) > 2 and learner.returns.weight > 0
+
+
 def test_the_entropy_that_is_told_is_that_of_where_rollouts_live():
     learner = learner_of(WALK, entropy=0.5, horizon=4)
     network = learner.policy.network[-1]

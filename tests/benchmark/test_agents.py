@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +12,14 @@ from PIL import Image
 from worlds import CONFIG
 
 from srvp_world.agents.dyna_config import DynaConfig
+from srvp_world.agents.journal import take
 from srvp_world.agents.presets import AgentPreset
 from srvp_world.benchmark import agents
 from srvp_world.benchmark.agents import bench_agents
 from srvp_world.benchmark.agents_table import agents_table, write_report
 from srvp_world.checkpoint import load
 from srvp_world.config import PixelConfig, TrainConfig
-from srvp_world.errors import ConfigError, DataError, UnknownNameError
+from srvp_world.errors import ConfigError, DataError, OutputError, UnknownNameError
 
 BEACON = "beacon_world:Beacon-v0"
 METHODS = ("actor-critic", "cem", "dqn")
@@ -85,6 +87,16 @@ def part(out, method, seed=0):
 
 def results(out):
     return json.loads((out / "results.json").read_text())
+
+
+def test_what_another_process_measures_is_left_to_it(finished, copy):
+    before = files(copy)
+    with (
+        closing(take(copy / "beacon_world-Beacon-v0" / "seed0")),
+        pytest.raises(OutputError, match="another process works .*seed0"),
+    ):
+        start(copy, methods=("a2c",))
+    assert files(copy) == before
 
 
 def test_every_part_leaves_a_file_and_is_gathered(finished):

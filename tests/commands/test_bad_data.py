@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from command import COLLECT, SMALL, change, copy_of_data
+from command import COLLECT, SMALL, change, copy_of_data, run
 from safetensors import safe_open
 
 from srvp_world.data.dataset import EpisodeWriter
@@ -49,6 +49,19 @@ def test_an_env_that_breaks_loses_none_of_the_episodes_before(shop, refused, tmp
     line = f"{COLLECT} --env-kwargs '{kwargs}' --out {tmp_path}/data --episodes 1"
     refused(line, "reward nan at step 3", "finite")
     assert not list((tmp_path / "data").glob("*.safetensors"))
+
+
+@pytest.mark.filterwarnings("default::srvp_world.data.coverage.CoverageWarning")
+def test_what_data_cannot_teach_is_told_in_one_line_and_learnt_without(shop, tmp_path, capfd):
+    data, _ = copy_of_data(shop, tmp_path)
+    for path in data.glob("*.safetensors"):
+        with safe_open(path, "numpy") as file:
+            actions = file.get_tensor("actions")
+        change(path, actions=np.zeros_like(actions))
+    assert run(f"train {data} --out {tmp_path}/run {SMALL}") == 0
+    told = [line for line in capfd.readouterr().err.splitlines() if "all actions in" in line]
+    assert len(told) == 1 and told[0].startswith(f"srvp-world: warning: all actions in {data} are")
+    assert (tmp_path / "run" / "world.safetensors").exists()
 
 
 def test_training_on_what_is_no_data_set(shop, refused, tmp_path):

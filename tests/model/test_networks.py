@@ -16,6 +16,7 @@ from worlds import (
 )
 
 from srvp_world.errors import ConfigError, DataError, SpaceError
+from srvp_world.model.normaliser import Normaliser
 from srvp_world.model.srvp import SRVP
 from srvp_world.world import Observation
 
@@ -84,6 +85,13 @@ def test_features_are_normalised_by_frozen_statistics():
     features = model.features(state)
     torch.testing.assert_close(features.mean(0), torch.zeros(6), atol=1e-5, rtol=0)
     torch.testing.assert_close(features.std(0), torch.ones(6))
+
+
+def test_what_is_constant_counts_as_spread_over_its_size_or_over_1():
+    normaliser = Normaliser(3)
+    normaliser.freeze(torch.tensor([0.01, 0.0, -3.0]), torch.tensor([0.0, 0.0, 4.0]))
+    assert normaliser.std.tolist() == pytest.approx([0.01, 1.0, 4.0])
+    assert normaliser.size.tolist() == pytest.approx([0.01 * 2**0.5, 1.0, 5.0])
 
 
 @torch.no_grad()
