@@ -8,8 +8,8 @@ never stopped: what was cut of an episode is lost, and others follow.
 import hashlib
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -90,7 +90,7 @@ def run_dyna(
     )
     gathering = Gathering(folder=phases.data, pixels=pixels, config=config, progress=progress)
 
-    with closing(Journal.open(out, about)) as journal:
+    with _journal(out, about) as journal:
 
         def collect(index: int) -> Numbers:
             policy, last, until = first_policy(config, reality.action), index - 1, None
@@ -165,7 +165,7 @@ def run_offline(
     count = len(episodes.episodes)
     seen = {"real_steps": steps, "total_steps": steps, "episodes": count, "return": None}
     protocol = {**about, "data": {"folder": str(data), **identity}, "reality": reason}
-    with closing(Journal.open(out, about)) as journal:
+    with _journal(out, about) as journal:
         return Loop(phases, journal, lambda _: dict(seen), on_round).run(protocol, command, draw)
 
 
@@ -215,6 +215,14 @@ def _fingerprint(data: Dataset) -> str:
 def _refuse_finished(out: Path) -> None:
     if (out / RESULTS).exists():
         raise OutputError(f"{out} holds a finished run: choose another folder with --out")
+
+
+@contextmanager
+def _journal(out: Path, about: Numbers) -> Iterator[Journal]:
+    """Have a run for oneself, which another process may have finished until then."""
+    with closing(Journal.open(out, about)) as journal:
+        _refuse_finished(out)
+        yield journal
 
 
 def _check_budget(config: DynaConfig, pixels: PixelConfig) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from small_runs import LENGTH, PIXELS, SMALL, SOLVING, start
@@ -10,6 +11,7 @@ from srvp_world.agents import dyna
 from srvp_world.agents.dyna import run_offline
 from srvp_world.agents.evaluate import evaluate_in_reality
 from srvp_world.agents.gather import seed_of
+from srvp_world.agents.journal import Journal
 from srvp_world.agents.phases import FINAL_SEED, ROUND_SEED, Phases
 from srvp_world.agents.policy import LatentPolicy
 from srvp_world.checkpoint import load
@@ -183,6 +185,24 @@ def test_the_folder_of_something_else_is_refused(solved, tmp_path):
     (tmp_path / "thesis.txt").write_text("")
     with pytest.raises(OutputError, match="already holds something"):
         start(tmp_path)
+
+
+def test_a_run_that_another_process_finishes_meanwhile_is_not_done_again(
+    solved, tmp_path, monkeypatch
+):
+    def late(out, about):
+        journal = open_journal(out, about)
+        (out / "results.json").write_text("theirs")
+        return journal
+
+    open_journal = Journal.open
+    monkeypatch.setattr(Journal, "open", late)
+    offline = partial(run_offline, solved[0].out / "data", config=SMALL, progress=False)
+    for do, out in ((start, tmp_path / "online"), (offline, tmp_path / "offline")):
+        with pytest.raises(OutputError, match="finished run"):
+            do(out=out)
+        assert (out / "results.json").read_text() == "theirs"
+        assert not (out / "rounds").exists()
 
 
 def test_an_env_without_a_time_limit_is_refused_and_in_fixed_data_not_played(
