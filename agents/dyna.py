@@ -1,8 +1,9 @@
 """The loop: collect with the agent, fit the world, improve in its dream, score in reality.
 
 A run that was stopped, at any point and in any way, goes on where it was when it is started again
-with the same configuration in the same folder. Only collecting then differs from a run that was
-never stopped: what was cut of an episode is lost, and others follow.
+with the same configuration in the same folder. Collecting then differs from a run that was never
+stopped: what was cut of an episode is lost, and others follow. So may, where minutes are limited,
+how much of the rest is done: what had to be done again has taken its time.
 """
 
 import hashlib
