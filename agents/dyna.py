@@ -98,7 +98,10 @@ def run_dyna(
             if index:
                 policy = saved_agent(phases.world(last), phases.agent(last), explore=config.explore)
             if config.minutes is not None:
-                until = time.time() + COLLECTING * (60 * config.minutes - journal.seconds)
+                # Of what was left when the round began, however often it was stopped since.
+                spent = journal.spent(index, "collect") or 0.0
+                left = 60 * config.minutes - journal.seconds
+                until = time.time() + COLLECTING * (left + spent) - spent
             return gathering.gather(index, journal.done(last, "collect"), policy, until)
 
         return Loop(phases, journal, collect, on_round).run(about, command, draw)

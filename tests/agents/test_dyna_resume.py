@@ -165,6 +165,8 @@ def test_what_time_does_not_allow_is_not_made_up_for(counting):
     first = counting.gather(0, None, RandomPolicy, until=0.0)
     assert first["real_steps"] == 5  # one episode, however late it is
     assert first["missed"] == 25
+    again = counting.gather(0, None, RandomPolicy, until=0.0)  # had it not been written down
+    assert again["episodes"] == 1  # is enough
     second = counting.gather(1, first, RandomPolicy, until=1e12)
     assert 14 <= second["real_steps"] <= 15
     assert second["total_steps"] == first["real_steps"] + second["real_steps"]
