@@ -6,8 +6,9 @@ from functools import partial
 
 import pytest
 from small_runs import LENGTH, PIXELS, SMALL, SOLVING, start
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from srvp_world.agents import dyna
+from srvp_world.agents import dyna, phases
 from srvp_world.agents.dyna import run_offline
 from srvp_world.agents.evaluate import evaluate_in_reality
 from srvp_world.agents.gather import seed_of
@@ -81,11 +82,31 @@ def test_results_and_logs_tell_what_was_measured(solved):
     assert told == result.numbers["rounds"]
     lines = [json.loads(line) for line in (result.out / "scalars.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [300, 400]
-    for line, part in zip(lines, told, strict=True):
-        assert line["real/return"] == part["real"]["mean"]
-        assert line["dream/gap"] == part["dream"]["mean"] - part["real"]["mean"]
-        assert line["world/open_loop_psnr"] == part["open_loop_psnr"]
-    assert list((result.out / "tensorboard").iterdir())
+    events = EventAccumulator(str(result.out / "tensorboard")).Reload()
+    for name, values in {
+        "real/return": [part["real"]["mean"] for part in told],
+        "dream/return": [part["dream"]["mean"] for part in told],
+        "dream/gap": [part["dream"]["mean"] - part["real"]["mean"] for part in told],
+        "world/loss": [part["loss"] for part in told],
+        "world/open_loop_psnr": [part["open_loop_psnr"] for part in told],
+    }.items():
+        assert [line[name] for line in lines] == values
+        shown = [(event.step, event.value) for event in events.Scalars(name)]
+        assert shown == [(300, pytest.approx(values[0])), (400, pytest.approx(values[1]))]
+
+
+def test_agents_dream_from_where_the_newest_data_went(tmp_path, monkeypatch):
+    improve, pools = phases.improve, []
+
+    def spy(*args, pool, **how):
+        pools.append(pool)
+        return improve(*args, pool=pool, **how)
+
+    monkeypatch.setattr(phases, "improve", spy)
+    start(tmp_path / "run")
+    # From each frame of 50 steps, in 6 whole episodes and a cut one, and then of twice as many.
+    assert [len(pool.first) for pool in pools] == [7, 14]
+    assert [pool.states.batch_size for pool in pools] == [50 + 7, 100 + 14]
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 2)])
