@@ -154,3 +154,24 @@ def test_real_steps_of_a_round_that_is_given_up_while_it_collects_are_told(
     assert len(result.numbers["rounds"]) == 1
     steps = 50 + beacon_world.LENGTH
     assert result.numbers["real_steps"] == Dataset.open(result.out / "data").transitions == steps
+
+
+def test_the_probe_times_steps_that_an_agent_learns_from_and_no_start(tmp_path, clock, monkeypatch):
+    """The first agent takes 100 seconds to begin; each dream step that is done takes half a one."""
+    improve, waits = phases.improve, []
+
+    def slow(*args, settings, **how):
+        made = improve(*args, settings=settings, **how)
+        clock.advance(made.steps / 2 + 100 * (not waits))
+        waits.append(settings.get("learning_starts"))
+        return made
+
+    monkeypatch.setattr(phases, "improve", slow)
+    settings = {"num_envs": 4, "horizon": 6}
+    config = replace(SMALL, agent="dqn", settings=settings, dream_steps=42, rounds=1, minutes=60.0)
+    result = start(tmp_path / "run", config)
+    assert waits == [0, 0, None]
+    probed = json.loads((result.out / "loop.json").read_text())["phases"]["probe"]
+    assert probed["dream_step"] == 0.5
+    assert result.numbers["rounds"][0]["dream_steps"] == 44  # as done, by 4 at a time
+    assert result.numbers["rounds"][0]["dream_step_seconds"] == 0.5
