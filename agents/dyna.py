@@ -1,15 +1,16 @@
 """The loop: collect with the agent, fit the world, improve in its dream, score in reality.
 
 A run that was stopped, at any point and in any way, goes on where it was when it is started again
-with the same configuration in the same folder. Only collecting then differs from a run that was
-never stopped: what was cut of an episode is lost, and others follow.
+with the same configuration in the same folder. Collecting then differs from a run that was never
+stopped: what was cut of an episode is lost, and others follow. So may, where minutes are limited,
+how much of the rest is done: what had to be done again has taken its time.
 """
 
 import hashlib
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -92,14 +93,17 @@ def run_dyna(
     )
     gathering = Gathering(folder=phases.data, pixels=pixels, config=config, progress=progress)
 
-    with closing(Journal.open(out, about)) as journal:
+    with _journal(out, about) as journal:
 
         def collect(index: int) -> Numbers:
             policy, last, until = first_policy(config, reality.action), index - 1, None
             if index:
                 policy = saved_agent(phases.world(last), phases.agent(last), explore=config.explore)
             if config.minutes is not None:
-                until = time.time() + COLLECTING * (60 * config.minutes - journal.seconds)
+                # Of what was left when the round began, however often it was stopped since.
+                spent = journal.spent(index, "collect") or 0.0
+                left = 60 * config.minutes - journal.seconds
+                until = time.time() + COLLECTING * (left + spent) - spent
             return gathering.gather(index, journal.done(last, "collect"), policy, until)
 
         return Loop(phases, journal, collect, on_round).run(about, command, draw)
@@ -168,7 +172,7 @@ def run_offline(
     count = len(episodes.episodes)
     seen = {"real_steps": steps, "total_steps": steps, "episodes": count, "return": None}
     protocol = {**about, "data": {"folder": str(data), **identity}, "reality": reason}
-    with closing(Journal.open(out, about)) as journal:
+    with _journal(out, about) as journal:
         return Loop(phases, journal, lambda _: dict(seen), on_round).run(protocol, command, draw)
 
 
@@ -224,6 +228,14 @@ def _fingerprint(data: Dataset) -> str:
 def _refuse_finished(out: Path) -> None:
     if (out / RESULTS).exists():
         raise OutputError(f"{out} holds a finished run: choose another folder with --out")
+
+
+@contextmanager
+def _journal(out: Path, about: Numbers) -> Iterator[Journal]:
+    """Have a run for oneself, which another process may have finished until then."""
+    with closing(Journal.open(out, about)) as journal:
+        _refuse_finished(out)
+        yield journal
 
 
 def _check_budget(config: DynaConfig, pixels: PixelConfig) -> None:

@@ -143,7 +143,7 @@ class DynaConfig:
         )
 
     def round_seed(self, index: int) -> int:
-        """Give the seed of a round's fit and agent, which no other round or small seed has."""
+        """Give the seed of a round's fit and agent, of 1,000 that no run of another seed has."""
         return self.seed * 1000 + index
 
 

@@ -62,7 +62,8 @@ class Gathering:
             index: Of the round.
             before: What the round before came to; None of the first.
             policy: What acts.
-            until: When to stop, as `time.time` counts; later rounds do not make up for it.
+            until: When to stop, as `time.time` counts, but not without a step; later rounds do not
+                make up for it.
 
         Returns:
             Real steps of this round and of all, how many the time did not allow, the seconds that
@@ -75,7 +76,8 @@ class Gathering:
         budget = config.steps_until(index, repeat) - used - missed
         taken, each = self._taken(first), None
         steps, left = min(taken.steps, budget), budget - taken.steps
-        if left >= repeat:
+        late = until is not None and time.time() >= until
+        if left >= repeat and not (late and steps):
             result = collect(
                 self.pixels,
                 self.folder,

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,7 +15,7 @@ from srvp_world.agents.dyna_config import AGENTS
 from srvp_world.agents.planning import METHODS, Planner, PlannerConfig
 from srvp_world.agents.rehearsal import rehearsal_world
 from srvp_world.agents.saved import PLANNER, POLICY
-from srvp_world.agents.sb3 import ALGORITHMS, KINDS, prepare, train_in_dream
+from srvp_world.agents.sb3 import ALGORITHMS, KINDS, SETTINGS, prepare, train_in_dream
 from srvp_world.agents.sb3_policy import policy_from_sb3
 from srvp_world.checkpoint import World
 from srvp_world.config import from_json, to_json
@@ -31,6 +31,18 @@ _UNUSED = ("log", "evaluate_every", "real_episodes", "policy", "env", "_init_set
 _DREAM = ("num_envs", "horizon", "temperature", "penalty", "max_uncertainty")
 
 
+class Improved(NamedTuple):
+    """An agent that was made.
+
+    Attributes:
+        file: Of the agent.
+        steps: Dream steps that it learnt from, rounded up to whole rollouts; 0 of a planner.
+    """
+
+    file: Path
+    steps: int
+
+
 def improve(
     agent: str,
     world: World,
@@ -41,7 +53,7 @@ def improve(
     pool: StartPool,
     settings: dict[str, Any],
     progress: bool = True,
-) -> Path:
+) -> Improved:
     """Make an agent for a world, in its dream alone, and write it into a folder.
 
     Args:
@@ -49,14 +61,14 @@ def improve(
         world: That it is to act in.
         folder: Gets `agent.safetensors`, or `planner.json` of a planner, which has nothing to
             learn.
-        steps: Dream steps that it learns from.
+        steps: Dream steps that it learns from, at least.
         seed: Of its networks and of its dreams.
         pool: States that its dreams begin from.
         settings: Of the agent.
         progress: Whether to show a bar.
 
     Returns:
-        The file.
+        The file, and the steps that were done.
 
     Raises:
         ConfigError: For settings that it does not have, and what the kind of agent refuses.
@@ -68,20 +80,27 @@ def improve(
         config = _planner(agent, settings)
         content = json.dumps(to_json(config), indent=2) + "\n"
         write_atomically(folder / PLANNER, content.encode())
-        return folder / PLANNER
+        return Improved(folder / PLANNER, 0)
     with _one_thread():
         if agent == ACTOR_CRITIC:
             learner = ActorCritic(world, pool=pool, seed=seed, **settings)
-            return learner.learn(steps, progress_bar=progress).save(folder / POLICY)
+            learner.learn(steps, progress_bar=progress)
+            return Improved(learner.save(folder / POLICY), learner.num_timesteps)
         model = train_in_dream(
             world, agent.upper(), steps=steps, seed=seed, pool=pool, progress=progress, **settings
         )
-        return policy_from_sb3(model, world).save(folder / POLICY)
+        return Improved(policy_from_sb3(model, world).save(folder / POLICY), model.num_timesteps)
 
 
 def learns(agent: str) -> bool:
     """Say whether a kind of agent has anything to learn; planners have not."""
     return agent not in METHODS
+
+
+def learning_at_once(agent: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Give settings with which an agent learns from its first steps as it does from later ones."""
+    waits = "learning_starts" in SETTINGS.get(agent.upper(), {})
+    return {**settings, "learning_starts": 0} if waits else settings
 
 
 def check_agent(

@@ -97,6 +97,11 @@ class Journal:
         numbers: Numbers | None = self.content["phases"].get(_key(name))
         return numbers
 
+    def spent(self, *name: object) -> float | None:
+        """Give the seconds that an unfinished phase has taken; None where it is not begun."""
+        seconds: float | None = self.content["spent"].get(_key(name))
+        return seconds
+
     def phase(self, *name: object, job: Callable[[], Numbers]) -> Numbers:
         """Do a phase, unless that was done, and write its numbers and its seconds down.
 

@@ -104,7 +104,7 @@ class Learner(nn.Module):
         super().__init__()
         self.config = config
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # and not those of other devices
             self.policy = LatentPolicy(policy)
             self.critic = Critic(policy.feature_dim, policy.hidden, policy.activation)
         self.returns = ReturnNormaliser()

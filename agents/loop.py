@@ -153,8 +153,11 @@ class Loop:
         return scored
 
     def _worth(self, index: int) -> bool:
-        """Say whether there is time for a round that is not begun."""
-        if not index or self.config.minutes is None or self.journal.done(index, "collect"):
+        """Say whether there is time for a round; one that was begun counts its real steps first."""
+        if not index or self.config.minutes is None:
+            return True
+        begun = self.journal.spent(index, "collect") is not None
+        if begun or self.journal.done(index, "collect"):
             return True
         return self._time_for(index, collected=False) is not None
 

@@ -23,7 +23,9 @@ class Pace:
         dream_step: Seconds of a dream step that an agent learns from.
         decision: Seconds of a real decision of an agent.
         longest: Decisions of the longest episode.
-        dreams: Seconds of the dreams that score an agent.
+        dreams: Seconds of the dreams that score a round's agent.
+        watching: Seconds until dreams know where to begin, before an agent learns and before each
+            score; 0 in runs that were begun when it was not timed.
     """
 
     real_step: float
@@ -33,13 +35,24 @@ class Pace:
     decision: float
     longest: int
     dreams: float
+    watching: float = 0.0
 
-    def evaluation(self, episodes: int, workers: int) -> float:
+    def evaluation(self, config: DynaConfig, *, final: bool = False) -> float:
         """Give the seconds that an evaluation takes at most."""
-        workers = min(workers, episodes)
+        episodes = config.final_episodes if final else config.round_episodes
+        workers = min(config.workers, episodes)
         busiest = -(-episodes // workers)
         played = busiest * self.longest * self.decision
-        return played + self.dreams + _SPAWN * (workers > 1)
+        as_many = 1 if learns(config.agent) else episodes / config.round_episodes
+        return played + self.watching + as_many * self.dreams + _SPAWN * (workers > 1)
+
+    def collecting(self, config: DynaConfig, index: int, repeat: int) -> float:
+        """Give the seconds that collecting for a round takes, for which agents play but at first.
+
+        What was seen may be of random play, which decides in no time.
+        """
+        decision = self.decision / repeat / config.workers if index else 0.0
+        return _steps(config, index, repeat) * max(self.real_step, decision)
 
 
 class Share(NamedTuple):
@@ -78,18 +91,17 @@ def share_out(
     Returns:
         What it does; None where a later round is not worth it.
     """
-    final = pace.evaluation(config.final_episodes, config.workers)
-    left = _MARGIN * seconds - final
+    left = _MARGIN * seconds - pace.evaluation(config, final=True)
+    beside = pace.fit + pace.watching + pace.evaluation(config)
     own = whole(config, index)
     scale = 0.0
     for last in range(config.rounds, index, -1):
         rounds = range(index, last)
         collecting = sum(
-            _steps(config, k, repeat) * pace.real_step for k in rounds if k > index or not collected
+            pace.collecting(config, k, repeat) for k in rounds if k > index or not collected
         )
-        evaluating = len(rounds) * pace.evaluation(config.round_episodes, config.workers)
         work = sum(_work(whole(config, k), pace) for k in rounds)
-        scale = (left - collecting - evaluating - len(rounds) * pace.fit) / work
+        scale = (left - collecting - len(rounds) * beside) / work
         if scale >= LEAST:
             break
     if index and scale < LEAST:

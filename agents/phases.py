@@ -9,7 +9,7 @@ from time import perf_counter
 
 from srvp_world.agents.dyna_config import DynaConfig
 from srvp_world.agents.gather import set_apart, spread
-from srvp_world.agents.improve import improve, learns
+from srvp_world.agents.improve import improve, learning_at_once, learns
 from srvp_world.agents.journal import Numbers
 from srvp_world.agents.pace import Pace, Share
 from srvp_world.agents.saved import PLANNER, POLICY, dream_returns, saved_agent
@@ -28,7 +28,7 @@ FINAL_SEED = 10_000  # of the first real episode that scores the agent that is k
 ROUND_SEED = 20_000  # the same for a round's agent
 
 _POOL_EPISODES = 100  # whose states dreams begin from
-_PROBE_UPDATES, _PROBE_STEPS, _PROBE_EPISODES = 20, 2_048, 2
+_PROBE_UPDATES, _PROBE_STEPS, _PROBE_EPISODES = 20, 4_096, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,25 +79,23 @@ class Phases:
 
     def improve(self, index: int, share: Share) -> Numbers:
         """Make a round's agent in the dream of its world."""
-        started = perf_counter()
         world = load(self.world(index), self.config.device)
-        improve(
+        pool = self._pool(world)
+        started = perf_counter()
+        done = improve(
             self.config.agent,
             world,
             self.folder(index),
             steps=share.dream_steps,
             seed=self.config.round_seed(index),
-            pool=self._pool(world),
+            pool=pool,
             settings=self.config.settings,
             progress=self.progress,
-        )
-        if not learns(self.config.agent):
+        ).steps
+        if not done:
             return {"dream_steps": 0}
         seconds = perf_counter() - started
-        return {
-            "dream_steps": share.dream_steps,
-            "dream_step_seconds": seconds / share.dream_steps,
-        }
+        return {"dream_steps": done, "dream_step_seconds": seconds / done}
 
     def evaluate(self, index: int) -> Numbers:
         """Score a round's agent in the dream and on real episodes that nothing is learnt from."""
@@ -125,19 +123,10 @@ class Phases:
         fit = perf_counter() - started - _PROBE_UPDATES * updating
         learnt.save(folder / WORLD)
         world = load(folder / WORLD, config.device)
-        steps = min(_PROBE_STEPS, config.dream_steps)
-        started, pool = perf_counter(), self._pool(world)
-        agent = improve(
-            config.agent,
-            world,
-            folder,
-            steps=steps,
-            seed=0,
-            pool=pool,
-            settings=config.settings,
-            progress=False,
-        )
-        dream_step = (perf_counter() - started) / steps if learns(config.agent) else 0.0
+        started = perf_counter()
+        pool = self._pool(world)
+        watching = perf_counter() - started
+        agent, dream_step = self._time_of_dream_step(world, folder, pool)
         started = perf_counter()
         self._dream(world, agent, pool, config.round_episodes)
         dreams = perf_counter() - started
@@ -152,8 +141,31 @@ class Phases:
                 decision=decision,
                 longest=self.longest or 2 * decisions,
                 dreams=dreams,
+                watching=watching,
             )
         )
+
+    def _time_of_dream_step(
+        self, world: World, folder: Path, pool: StartPool
+    ) -> tuple[Path, float]:
+        """Make an agent, and give the seconds of a dream step that it learns from.
+
+        What has to be made ready once is made ready by another agent before it.
+        """
+        config = self.config
+        for steps in (1, min(_PROBE_STEPS, config.dream_steps)):
+            started = perf_counter()
+            made = improve(
+                config.agent,
+                world,
+                folder,
+                steps=steps,
+                seed=0,
+                pool=pool,
+                settings=learning_at_once(config.agent, config.settings),
+                progress=False,
+            )
+        return made.file, (perf_counter() - started) / made.steps if made.steps else 0.0
 
     def _time_of_decision(self, world: Path, agent: Path) -> tuple[float, int]:
         """Give the seconds of a real decision, and how many the longest episode had."""

@@ -154,9 +154,10 @@ class Planner:
             ConfigError: If there is nothing to choose or nothing to want in this world, or if the
                 method does not fit its actions.
         """
-        config = config or PlannerConfig()
-        self.config, self.model, self.terminal = config, model, terminal
-        self._search = _search(_check(model, config), config, model.device)
+        self.config, self.model, self.terminal = config or PlannerConfig(), model, terminal
+        action = _check(model, self.config)
+        self._search = _search(action, self.config, model.device)
+        self._width = len(action.low or action.nvec)
         self.generator = torch.Generator(model.device).manual_seed(seed)
 
     @torch.no_grad()
@@ -196,10 +197,10 @@ class Planner:
     def _shift(self, warm: Plan, rows: int) -> Tensor:
         """Move points of the last plan on by a step, the last of which stays."""
         config, kept = self.config, warm.elites[:, : self._keep]
-        if kept.shape[:3] != (rows, self._keep, config.horizon):
+        if kept.shape != (rows, self._keep, config.horizon, self._width):
             raise ConfigError(
                 f"a warm start from plans {tuple(warm.elites.shape)} does not fit {rows} states "
-                f"and a horizon of {config.horizon}: give the last plan of the same rows"
+                f"and a horizon of {config.horizon} ({self._width} wide): give their last plan"
             )
         return torch.cat([kept[:, :, 1:], kept[:, :, -1:]], dim=2)
 
@@ -213,8 +214,7 @@ class Planner:
 
     def _values(self, state: State, points: Tensor, noise: Tensor) -> Tensor:
         """Imagine sequences (b, n, t, w) under the innovations; give their worth (b, n)."""
-        rows, samples = points.shape[:2]
-        particles = noise.shape[1]
+        (rows, samples), particles = points.shape[:2], noise.shape[1]
         actions = self._search.to_actions(points)
         actions = repeat(actions, "b n t ... -> t (b n p) ...", p=particles)
         noise = repeat(noise, "t p z -> t (m p) z", m=rows * samples)

@@ -1,12 +1,13 @@
 """Work in several processes: results as they come, errors by name, no death missed."""
 
+import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pickle import PicklingError
@@ -111,6 +112,7 @@ def _work(job: Job[Any], sender: Connection) -> None:
     """Run a job in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then stops us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that envs and files are closed
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with suppress(BrokenPipeError):  # the parent is gone, and nobody to tell
         try:
@@ -125,6 +127,18 @@ def _work(job: Job[Any], sender: Connection) -> None:
             failure = RuntimeError(f"{type(error).__name__} in a worker process: {error}")
             failure.add_note(traceback.format_exc())
             sender.send(_Message("failed", failure))
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as its parent is gone, however that died.
+
+    What a worker would still do, nobody would count. Files are whole or not there, so that none is
+    broken by it.
+    """
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from time import perf_counter
 from srvp_world.agents.baseline import SMALLEST, evaluate_baseline, train_baseline
 from srvp_world.agents.dyna import run_dyna
 from srvp_world.agents.gather import spread
-from srvp_world.agents.improve import check_agent, learns
+from srvp_world.agents.improve import check_agent
 from srvp_world.agents.journal import Numbers, check_same, take
 from srvp_world.agents.loop import RESULTS
 from srvp_world.agents.pace import Share
@@ -218,14 +218,14 @@ def _in_its_world(part: Part, progress: bool) -> Numbers:
     make_folder(phases.folder(0))
     world.save(phases.world(0))
     started = perf_counter()
-    phases.improve(0, Share(updates=0, dream_steps=part.config.dream_steps))
+    made = phases.improve(0, Share(updates=0, dream_steps=part.config.dream_steps))
     improved = perf_counter()
     scored = phases.keep(0)
     seconds = {"improve": improved - started, "keep": perf_counter() - improved}
     return {
         **{name: scored[name] for name in ("real", "dream", "gap", "evaluation_steps")},
         "real_steps": replace(part, method=LOOP).measured()["real_steps"],
-        "dream_steps": part.config.dream_steps * learns(part.method),
+        "dream_steps": made["dream_steps"],
         "minutes": sum(seconds.values()) / 60,
         "seconds": seconds,
         "world": world.fingerprint,

@@ -2,16 +2,19 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 from small_runs import LENGTH, PIXELS, SMALL, SOLVING, start
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from srvp_world.agents import dyna
+from srvp_world.agents import dyna, phases
 from srvp_world.agents.dyna import run_offline
 from srvp_world.agents.evaluate import evaluate_in_reality
 from srvp_world.agents.gather import SEEDS, first_seed, seed_of
+from srvp_world.agents.journal import Journal
 from srvp_world.agents.phases import FINAL_SEED, ROUND_SEED, Phases
 from srvp_world.agents.policy import LatentPolicy
 from srvp_world.agents.presets import agent_preset
@@ -111,11 +114,31 @@ def test_results_and_logs_tell_what_was_measured(solved):
     assert told == result.numbers["rounds"]
     lines = [json.loads(line) for line in (result.out / "scalars.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [300, 400]
-    for line, part in zip(lines, told, strict=True):
-        assert line["real/return"] == part["real"]["mean"]
-        assert line["dream/gap"] == part["dream"]["mean"] - part["real"]["mean"]
-        assert line["world/open_loop_psnr"] == part["open_loop_psnr"]
-    assert list((result.out / "tensorboard").iterdir())
+    events = EventAccumulator(str(result.out / "tensorboard")).Reload()
+    for name, values in {
+        "real/return": [part["real"]["mean"] for part in told],
+        "dream/return": [part["dream"]["mean"] for part in told],
+        "dream/gap": [part["dream"]["mean"] - part["real"]["mean"] for part in told],
+        "world/loss": [part["loss"] for part in told],
+        "world/open_loop_psnr": [part["open_loop_psnr"] for part in told],
+    }.items():
+        assert [line[name] for line in lines] == values
+        shown = [(event.step, event.value) for event in events.Scalars(name)]
+        assert shown == [(300, pytest.approx(values[0])), (400, pytest.approx(values[1]))]
+
+
+def test_agents_dream_from_where_the_newest_data_went(tmp_path, monkeypatch):
+    improve, pools = phases.improve, []
+
+    def spy(*args, pool, **how):
+        pools.append(pool)
+        return improve(*args, pool=pool, **how)
+
+    monkeypatch.setattr(phases, "improve", spy)
+    start(tmp_path / "run")
+    # From each frame of 50 steps, in 6 whole episodes and a cut one, and then of twice as many.
+    assert [len(pool.first) for pool in pools] == [7, 14]
+    assert [pool.states.batch_size for pool in pools] == [50 + 7, 100 + 14]
 
 
 @pytest.mark.parametrize(("keep", "kept"), [("best", 1), ("last", 2)])
@@ -215,6 +238,24 @@ def test_the_folder_of_something_else_is_refused(solved, tmp_path):
     (tmp_path / "thesis.txt").write_text("")
     with pytest.raises(OutputError, match="already holds something"):
         start(tmp_path)
+
+
+def test_a_run_that_another_process_finishes_meanwhile_is_not_done_again(
+    solved, tmp_path, monkeypatch
+):
+    def late(out, about):
+        journal = open_journal(out, about)
+        (out / "results.json").write_text("theirs")
+        return journal
+
+    open_journal = Journal.open
+    monkeypatch.setattr(Journal, "open", late)
+    offline = partial(run_offline, solved[0].out / "data", config=SMALL, progress=False)
+    for do, out in ((start, tmp_path / "online"), (offline, tmp_path / "offline")):
+        with pytest.raises(OutputError, match="finished run"):
+            do(out=out)
+        assert (out / "results.json").read_text() == "theirs"
+        assert not (out / "rounds").exists()
 
 
 def test_an_env_without_a_time_limit_is_refused_and_in_fixed_data_not_played(

@@ -37,8 +37,9 @@ class Killed(BaseException):
     """What no code of ours catches."""
 
 
+@pytest.mark.parametrize("minutes", [None, 600.0])
 def test_a_run_that_is_killed_after_each_piece_of_work_comes_to_the_same(
-    undisturbed, tmp_path, monkeypatch
+    undisturbed, tmp_path, monkeypatch, minutes
 ):
     """Each kill comes when the work is done and before that is written down."""
     killed = set()
@@ -55,14 +56,16 @@ def test_a_run_that_is_killed_after_each_piece_of_work_comes_to_the_same(
         return do(self, *name, job=dying)
 
     monkeypatch.setattr(Journal, "phase", phase)
-    result, told = None, []
+    config, result, told = replace(SMALL, minutes=minutes), None, []
     while result is None:
         try:
-            result = start(tmp_path / "run", on_round=told.append)
+            result = start(tmp_path / "run", config, on_round=told.append)
         except Killed:
             assert not (tmp_path / "run" / "results.json").exists()
-    jobs = ("collect", "fit", "improve", "evaluate")
-    assert killed == {(index, job) for index in (0, 1) for job in jobs} | {("keep",)}
+    jobs, once = ["collect", "fit", "improve", "evaluate"], {("keep",)}
+    if minutes is not None:  # more than enough
+        jobs, once = [*jobs, "share"], {*once, ("probe",)}
+    assert killed == {(index, job) for index in (0, 1) for job in jobs} | once
     assert timeless(result.numbers) == timeless(undisturbed.numbers)
     assert [numbers["round"] for numbers in told] == [1, 2]
     lines = (result.out / "scalars.jsonl").read_text().splitlines()
@@ -165,6 +168,8 @@ def test_what_time_does_not_allow_is_not_made_up_for(counting):
     first = counting.gather(0, None, RandomPolicy, until=0.0)
     assert first["real_steps"] == 5  # one episode, however late it is
     assert first["missed"] == 25
+    again = counting.gather(0, None, RandomPolicy, until=0.0)  # had it not been written down
+    assert again["episodes"] == 1  # is enough
     second = counting.gather(1, first, RandomPolicy, until=1e12)
     assert 14 <= second["real_steps"] <= 15
     assert second["total_steps"] == first["real_steps"] + second["real_steps"]

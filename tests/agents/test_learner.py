@@ -285,3 +285,14 @@ def test_the_host_never_waits_for_what_was_imagined():
     with Reads() as reads:
         float(objectives.scale)
     assert reads.count == 1
+
+
+def test_a_new_learner_leaves_the_random_numbers_of_every_device_alone(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    before = torch.get_rng_state()
+    one, same, other = (learner_of(PUSH, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(before, torch.get_rng_state())
+    assert not seeded
+    weights = [next(learner.policy.network.parameters()) for learner in (one, same, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])

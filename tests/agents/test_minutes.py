@@ -1,5 +1,6 @@
 """A budget of wall time is kept, on machines and envs of any speed."""
 
+import json
 from dataclasses import replace
 
 import beacon_world
@@ -109,3 +110,68 @@ def test_each_plan_takes_the_env_to_be_as_fast_as_it_was_last(tmp_path, slow_upd
     monkeypatch.setattr(loop, "share_out", plan)
     start(tmp_path / "run", replace(SMALL, minutes=30.0))
     assert planned == [(0, True, 0.25), (1, False, 0.25), (1, True, 1.25)]
+
+
+def test_a_collection_that_is_killed_gets_no_second_half_of_the_time(tmp_path, clock, monkeypatch):
+    """Steps of a second may take 90 of 180 seconds, over all starts; the first ends after 60."""
+    step, killed = beacon_world.Beacon.step, []
+
+    def dying(self, action):
+        if clock.now == 60 and not killed:
+            killed.append(self)
+            raise KeyboardInterrupt
+        clock.advance(1)
+        return step(self, action)
+
+    monkeypatch.setattr(beacon_world.Beacon, "step", dying)
+    config = replace(SMALL, real_steps=400, minutes=3.0)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "run", config)
+    out = start(tmp_path / "run", config).out
+    collected = json.loads((out / "loop.json").read_text())["phases"]["0/collect"]
+    assert 90 <= collected["seconds"] <= 90 + beacon_world.LENGTH
+
+
+def test_real_steps_of_a_round_that_is_given_up_while_it_collects_are_told(
+    tmp_path, clock, slow_updates, monkeypatch
+):
+    """The second round is killed after its first episode, and has no time left for the rest."""
+    play, recorded = collect.run_episode, []
+
+    def dying(env, policy, seed, writer, *limits):
+        if writer is not None:
+            if len(recorded) == 8:  # the first round recorded 7, the last of them cut
+                clock.advance(300)
+                raise KeyboardInterrupt
+            recorded.append(seed)
+        return play(env, policy, seed, writer, *limits)
+
+    monkeypatch.setattr(collect, "run_episode", dying)
+    config = replace(SMALL, minutes=9.0)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "run", config)
+    result = start(tmp_path / "run", config)
+    assert len(result.numbers["rounds"]) == 1
+    steps = 50 + beacon_world.LENGTH
+    assert result.numbers["real_steps"] == Dataset.open(result.out / "data").transitions == steps
+
+
+def test_the_probe_times_steps_that_an_agent_learns_from_and_no_start(tmp_path, clock, monkeypatch):
+    """The first agent takes 100 seconds to begin; each dream step that is done takes half a one."""
+    improve, waits = phases.improve, []
+
+    def slow(*args, settings, **how):
+        made = improve(*args, settings=settings, **how)
+        clock.advance(made.steps / 2 + 100 * (not waits))
+        waits.append(settings.get("learning_starts"))
+        return made
+
+    monkeypatch.setattr(phases, "improve", slow)
+    settings = {"num_envs": 4, "horizon": 6}
+    config = replace(SMALL, agent="dqn", settings=settings, dream_steps=42, rounds=1, minutes=60.0)
+    result = start(tmp_path / "run", config)
+    assert waits == [0, 0, None]
+    probed = json.loads((result.out / "loop.json").read_text())["phases"]["probe"]
+    assert probed["dream_step"] == 0.5
+    assert result.numbers["rounds"][0]["dream_steps"] == 44  # as done, by 4 at a time
+    assert result.numbers["rounds"][0]["dream_step_seconds"] == 0.5

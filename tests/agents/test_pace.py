@@ -19,8 +19,8 @@ CONFIG = replace(
 )
 
 
-def shared(seconds, index=0, pace=PACE, collected=True, config=CONFIG):
-    return share_out(config, pace, index, seconds / 0.9, repeat=1, collected=collected)
+def shared(seconds, index=0, pace=PACE, collected=True, config=CONFIG, repeat=1):
+    return share_out(config, pace, index, seconds / 0.9, repeat=repeat, collected=collected)
 
 
 def test_enough_time_changes_nothing():
@@ -47,8 +47,9 @@ def test_the_first_round_is_made_however_late_it_is(seconds):
 
 
 def test_time_is_kept_for_what_follows():
-    scored = replace(PACE, decision=1.0)  # 2 episodes a round and 3 in the end, of 10 decisions
-    assert shared(100 + 3 * 20 + 30, pace=scored) == Share(50, 500)
+    # 2 episodes a round and 3 in the end, of 10 decisions, and 50 decisions to collect.
+    scored = replace(PACE, decision=1.0)
+    assert shared(100 + 3 * 20 + 30 + 50, pace=scored) == Share(50, 500)
     steps = replace(PACE, real_step=1.0)  # 50 in the first round, 25 in each later one
     assert shared(100 + 50, pace=steps) == Share(50, 500)
     assert shared(100 + 100, pace=steps, collected=False) == Share(50, 500)
@@ -60,8 +61,28 @@ def test_time_is_kept_for_what_follows():
 
 def test_workers_share_episodes_and_take_time_to_start():
     pace = replace(PACE, decision=1.0, dreams=5.0)
-    assert pace.evaluation(3, 1) == 30 + 5
-    assert pace.evaluation(3, 2) == 20 + 5 + 10
+    assert pace.evaluation(CONFIG, final=True) == 30 + 5
+    assert pace.evaluation(replace(CONFIG, workers=2), final=True) == 20 + 5 + 10
+
+
+def test_later_rounds_are_collected_for_by_an_agent_that_may_be_slower_than_random_play():
+    thinks = replace(PACE, real_step=0.1, decision=2.0, longest=0)
+    for collected, first in ((True, 0), (False, 50 * 0.1)):
+        assert shared(100 + first + 50 * 2, pace=thinks, collected=collected) == Share(50, 500)
+    two = replace(CONFIG, workers=2)  # 3 rounds and the end, for each of which they have to start
+    assert shared(100 + 50 * 2 / 4 + 40, pace=thinks, config=two, repeat=2) == Share(50, 500)
+    assert shared(100 + 50 * 0.1, pace=replace(thinks, decision=0.05)) == Share(50, 500)
+
+
+def test_episodes_are_watched_before_agents_learn_and_before_each_score():
+    assert shared(100 + 3 * 2 * 4 + 4, pace=replace(PACE, watching=4.0)) == Share(50, 500)
+
+
+def test_a_planner_dreams_more_in_the_end_and_others_as_much_as_always():
+    dreams = replace(PACE, dreams=4.0)  # of 2 episodes, and 3 in the end
+    assert shared(100 + 3 * 4 + 4, pace=dreams) == Share(50, 500)
+    planner = replace(CONFIG, agent="cem")
+    assert shared(100 + 3 * 4 + 6, pace=dreams, config=planner).updates == 50
 
 
 def test_planners_have_nothing_to_learn():

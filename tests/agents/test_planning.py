@@ -340,6 +340,9 @@ def test_a_plan_of_other_rows_is_no_warm_start():
         planner.plan(STARTS.index(torch.tensor([0])), plan)
     with pytest.raises(ConfigError, match="does not fit 3 states and a horizon of 4"):
         Planner(Quadratic(), replace(SMALL, horizon=4)).plan(STARTS, plan)
+    narrow = replace(plan, elites=plan.elites[..., :1])
+    with pytest.raises(ConfigError, match=r"does not fit 3 states and a horizon of 5 \(2 wide\)"):
+        planner.plan(STARTS, narrow)
 
 
 def test_a_configuration_survives_json():

@@ -10,8 +10,8 @@ import numpy as np
 class Counter(gym.Env):
     """Counts steps from a random start.
 
-    The upper half of its image shows the count and the lower half the action that led there; the
-    reward is the number of the step. `mishap` is what happens at step `mishap_at`.
+    The upper half of its image shows the count, modulo 256, and the lower half the action that led
+    there; the reward is the number of the step. `mishap` is what happens at step `mishap_at`.
     """
 
     metadata = {"render_modes": ["rgb_array"]}
@@ -39,7 +39,7 @@ class Counter(gym.Env):
 
     def render(self):
         self.renders += 1
-        image = np.full((32, 32, 3), self.start + self.t, np.uint8)
+        image = np.full((32, 32, 3), (self.start + self.t) % 256, np.uint8)
         image[16:] = self.action
         return image
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -278,34 +279,59 @@ def test_a_policy_that_cannot_travel_is_refused():
         play(COUNTER, lambda action: RandomPolicy(action), [0, 1], workers=2)
 
 
-def test_an_interrupt_keeps_committed_episodes_and_stops_the_workers(tmp_path):
-    script = tmp_path / "record.py"
+@contextmanager
+def recording(folder, **env_kwargs):
+    """Records with two workers, in processes of their own, from when 4 files are there."""
+    script = folder / "record.py"
     script.write_text(
         "from srvp_world.config import PixelConfig\n"
         "from srvp_world.envs.collect import collect\n"
         "from srvp_world.envs.policies import RandomPolicy\n"
         "if __name__ == '__main__':\n"
-        "    config = PixelConfig(env_id='counter_world:Counter-v0', frame_size=32)\n"
+        "    config = PixelConfig(\n"
+        "        env_id='counter_world:Counter-v0',\n"
+        "        frame_size=32,\n"
+        f"        env_kwargs={env_kwargs},\n"
+        "    )\n"
         "    collect(config, 'data', RandomPolicy, steps=10**7, workers=2, progress=False)\n"
     )
     path = os.pathsep.join([str(Path(__file__).parent), str(Path.cwd())])
     running = subprocess.Popen(
         [sys.executable, script],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while len(list(tmp_path.glob("data/*.safetensors"))) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGINT)
-    _, stderr = running.communicate(timeout=30)
-    assert stderr.strip().endswith("KeyboardInterrupt") and stderr.count("Traceback") == 1
-    kept = len(recorded(tmp_path / "data"))
-    time.sleep(1)
-    assert len(recorded(tmp_path / "data")) == kept >= 4  # nobody goes on recording
+    try:
+        deadline = time.monotonic() + 60
+        while len(list(folder.glob("data/*.safetensors"))) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield running
+    finally:
+        with suppress(ProcessLookupError):  # as it should be
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+def test_an_interrupt_keeps_committed_episodes_and_stops_the_workers(tmp_path):
+    with recording(tmp_path) as running:
+        os.killpg(running.pid, signal.SIGINT)
+        _, stderr = running.communicate(timeout=30)
+        assert stderr.strip().endswith("KeyboardInterrupt") and stderr.count("Traceback") == 1
+        kept = len(recorded(tmp_path / "data"))
+        time.sleep(1)
+        assert len(recorded(tmp_path / "data")) == kept >= 4  # nobody goes on recording
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    """They are in the middle of long episodes, of which they commit one part after the other."""
+    with recording(tmp_path, length=10**7) as running:
+        running.kill()
+        running.communicate(timeout=30)  # until nobody holds the pipe any more
+        kept = len(recorded(tmp_path / "data"))
+        time.sleep(1)
+        assert len(recorded(tmp_path / "data")) == kept >= 4
 
 
 def test_a_single_episode_can_be_played_by_hand():
