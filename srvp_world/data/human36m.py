@@ -2,7 +2,7 @@
 
 As in the original, which follows Minderer et al. (NeurIPS 2019), images are cropped to their middle
 800 x 800, then resized to 64 x 64 by the Lanczos filter, one of eight frames is kept, and subjects
-9 and 11 are for testing.
+9 and 11 are for testing. Which training videos are for validation depends on how many there are.
 
 A clip may begin with any raw frame, so all of them are kept: each video becomes eight episodes of
 6.25 frames a second, which begin one raw frame after the other.
@@ -10,12 +10,21 @@ A clip may begin with any raw frame, so all of them are kept: each video becomes
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from srvp_world.data.conversion import LONGEST, LeftOut, Plan, RawVideo, require_raw, validated_on
+from srvp_world.data.conversion import (
+    LONGEST,
+    LeftOut,
+    Plan,
+    RawVideo,
+    require_raw,
+    split_source,
+    validated_on,
+)
 from srvp_world.data.episodes import Episode
 from srvp_world.data.frame_format import FrameFormat
 from srvp_world.data.info import DatasetInfo
@@ -60,7 +69,7 @@ def plan_human36m(raw: Path) -> Plan:
     splits = ["validation" if i in held_out else "train" for i in range(len(train))]
     splits += ["test"] * len(test)
     return Plan(
-        info=INFO,
+        info=replace(INFO, source=split_source(INFO.source, len(train))),
         videos=[
             RawVideo(phase_name(name, 0), split, partial(_read, path, name, split == "test"))
             for (name, path), split in zip(train + test, splits, strict=True)

@@ -1,8 +1,8 @@
 import gzip
 import hashlib
 import http.client
-import urllib.request
 import struct
+import urllib.request
 
 import numpy as np
 import pytest
