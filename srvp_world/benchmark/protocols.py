@@ -136,7 +136,8 @@ class Clips:
         if self.vector_dim or config.vector_dim:
             raise DataError(
                 f"{protocol.name} or the world has a vector beside its frames (sizes "
-                f"{self.vector_dim}, {config.vector_dim}): only frames can be evaluated"
+                f"{self.vector_dim}, {config.vector_dim}): only frames can be evaluated, so take "
+                "`srvp-world report WORLD --data FOLDER`"
             )
         if self.action != config.action:
             named = [None if spec is None else spec.space for spec in (self.action, config.action)]

@@ -192,7 +192,8 @@ def _configure_fetch(parser: Parser, arguments: Sequence[str]) -> None:
         choices=("mnist", "kth", "bair", "lpips", "i3d"),
         help="mnist: all 60,000 training digits, for the paper's Moving MNIST (10 MB); "
         "kth: KTH actions (1.1 GB); bair: BAIR robot pushing (32 GB); "
-        "lpips: weights of LPIPS v0.1, AlexNet (244 MB); i3d: weights of FVD (51 MB)",
+        "lpips: weights of LPIPS v0.1, AlexNet (244 MB); i3d: weights of FVD (51 MB). Human3.6M is "
+        "given to those who register: see docs/datasets.md",
     )
     add("--out", type=Path, required=True, metavar="FOLDER", help="where to leave the files")
     add("--mirror", metavar="URL", help="where they come from [where they are published]")

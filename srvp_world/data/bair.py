@@ -2,7 +2,8 @@
 
 A record is a video of 30 frames from two cameras, of which papers on video prediction use
 `image_aux1`, with an action and the end effector's position beside each. Actions lie between
-frames, so the last one is dropped. As in the original, test/traj_0_to_255 is for testing.
+frames, so the last one is dropped. As in the original, test/traj_0_to_255 is for testing, and which
+of the others are for validation depends on how many there are.
 """
 
 import re
@@ -16,7 +17,15 @@ import numpy as np
 from einops import rearrange
 from tqdm import tqdm
 
-from srvp_world.data.conversion import LeftOut, Plan, RawVideo, made_info, require_raw, validated_on
+from srvp_world.data.conversion import (
+    LeftOut,
+    Plan,
+    RawVideo,
+    made_info,
+    require_raw,
+    split_source,
+    validated_on,
+)
 from srvp_world.data.episodes import Ending, Episode
 from srvp_world.data.info import DatasetInfo
 from srvp_world.data.tfrecord import TFRecord, byte_strings, find_records, floats, read_features
@@ -25,6 +34,7 @@ from srvp_world.spaces import ActionSpec
 
 FRAMES = 30
 CAMERA = "image_aux1"
+VIDEOS = {"train": 43_264, "test": 256}
 
 _SIZE, _CHANNELS, _ACTION, _POSITION = 64, 3, 4, 3
 _IMAGE = _SIZE * _SIZE * _CHANNELS
@@ -102,7 +112,8 @@ def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
             f"{raw} holds no videos of BAIR, such as softmotion30_44k/test/traj_0_to_255.tfrecords:"
             " see docs/datasets.md"
         )
-    held_out = validated_on(sum(file.count for file in files if file.split == "train"))
+    counts = {split: sum(f.count for f in files if f.split == split) for split in VIDEOS}
+    held_out = validated_on(counts["train"])
     for file in tqdm(files, desc="finding", unit="file", delay=2, disable=not progress):
         for number, record in file.records(left_out).items():
             split = file.split
@@ -110,8 +121,10 @@ def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
                 split = "validation"
             videos[file.video(number)] = (split, record)
         train += file.count if file.split == "train" else 0
-    for split in {"train", "test"} - {file.split for file in files}:
-        left_out.append(LeftOut(split, f"{raw} has no folder {split!r} of TFRecord files"))
+    for split, count in counts.items():
+        if count < VIDEOS[split]:
+            few = f"{raw} has {count:,} of the {VIDEOS[split]:,} videos of the folder {split!r}"
+            left_out.append(LeftOut(split, f"{few}: unpack all of the archive there"))
     made = made_info(out)
     records = (record for _, record in videos.values())
     action = made.action if made else _action(records, len(videos), progress)
@@ -121,7 +134,7 @@ def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
             channels=_CHANNELS,
             action=action,
             vector_dim=_POSITION,
-            source=_SOURCE,
+            source=split_source(_SOURCE, counts["train"]),
         ),
         videos=[
             RawVideo(name, split, partial(_read, record, name))
@@ -147,7 +160,7 @@ def _files(raw: Path, left_out: list[LeftOut]) -> list[_File]:
     for file in found:
         if Path(file.name).suffix != ".tfrecords" or file.name.startswith("."):
             continue
-        if file.split in ("train", "test") and file.count:
+        if file.split in VIDEOS and file.count:
             files.setdefault((file.split, Path(file.name).stem), file)
         else:
             where = f"{file.path} ({file.split}/{file.name})" if file.stop else str(file.path)

@@ -62,10 +62,19 @@ def write_checksums(folder: Path, checksums: Mapping[str, str]) -> None:
 
 
 def wrong_files(folder: Path, *, progress: bool = True) -> list[str]:
-    """Say which files are gone, or are not what was written; nothing where there is no list."""
+    """Say which files are gone, or are not what was written; nothing where there is no list.
+
+    Args:
+        folder: With a list, or below one.
+        progress: Whether to show a bar.
+    """
     wrong = []
-    checksums = read_checksums(folder).items()
-    bar = tqdm(checksums, desc="checksums", unit="file", delay=2, disable=not progress)
+    checksums = read_checksums(folder)
+    if not checksums:
+        inner = f"{folder.resolve().name}/"
+        above = read_checksums(folder.resolve().parent).items()
+        checksums = {name.removeprefix(inner): c for name, c in above if name.startswith(inner)}
+    bar = tqdm(checksums.items(), desc="checksums", unit="file", delay=2, disable=not progress)
     for name, checksum in bar:
         try:
             if file_checksum(folder / name) != checksum:

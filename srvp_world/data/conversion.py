@@ -182,6 +182,15 @@ def validated_on(count: int) -> frozenset[int]:
     return frozenset(order[int(0.95 * count) :])
 
 
+def split_source(source: str, count: int) -> str:
+    """Say where data come from, with the number of training videos that validation was split from.
+
+    Conversions refuse a folder whose description differs. So a conversion does not go on with other
+    training videos, of which others would be for validation than the original takes.
+    """
+    return f"{source}; 5 % of {count:,} training videos are for validation"
+
+
 def made_info(out: Path) -> DatasetInfo | None:
     """Read what the data sets of an earlier conversion hold; None where there is none.
 

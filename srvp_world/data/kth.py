@@ -68,6 +68,8 @@ def plan_kth(raw: Path) -> Plan:
     splits = {name: "validation" if i in held_out else "train" for i, name in enumerate(train)}
     splits |= dict.fromkeys(test, "test")
     missing = (name for name in splits if name not in found)
+    if _NOWHERE in found:
+        left_out.append(LeftOut(_NOWHERE, f"{found[_NOWHERE]} is not in KTH, which lacks this one"))
     return Plan(
         info=INFO,
         videos=[

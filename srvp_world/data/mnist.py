@@ -4,20 +4,18 @@ The digits are by Y. LeCun, C. Cortes and C. J. C. Burges, under CC BY-SA 3.0: `
 """
 
 import gzip
-import hashlib
-import http.client
 import math
-import urllib.request
 import zlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from srvp_world.data.files import make_folder, write_atomically
+from srvp_world.data.checksums import file_checksum
+from srvp_world.data.download import fetch
+from srvp_world.data.files import make_folder
 from srvp_world.errors import DataError
 
 SIZE = 28
@@ -33,7 +31,6 @@ _MAGIC = {"images": 0x803, "labels": 0x801}  # unsigned bytes with three axes, o
 _LARGEST = 10**6  # images; more is no MNIST
 _LONGEST = 16 + _LARGEST * SIZE**2  # bytes of an idx file
 _LARGEST_DOWNLOAD = 20_000_000  # bytes; MNIST's files have less than 10 million
-_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +82,9 @@ def all_digits(folder: Path) -> Digits:
             raise DataError(
                 f"{folder} lacks {name}: fetch it with `srvp-world data fetch mnist --out {folder}`"
             )
-        _check_sum((folder / name).read_bytes(), name, str(folder / name))
+        fault = _fault(folder / name, name)
+        if fault:
+            raise DataError(f"{folder / name} {fault}: delete it and fetch it again")
     return _read(folder, "train", "all 60,000 MNIST training digits")
 
 
@@ -94,14 +93,17 @@ def fetch_digits(folder: Path, *, mirror: str = MIRROR, progress: bool = True) -
 
     Raises:
         DataError: If the mirror cannot be reached, or sends another file than MNIST's.
-        OutputError: If the folder cannot be written.
+        OutputError: If the folder cannot be written, or has no room.
     """
     make_folder(folder)
     for name in CHECKSUMS:
-        if not (folder / name).is_file():
-            content = _download(f"{mirror}/{name}", progress)
-            _check_sum(content, name, f"{mirror}/{name}")
-            write_atomically(folder / name, content)
+        fetch(
+            f"{mirror}/{name}",
+            folder / name,
+            largest=_LARGEST_DOWNLOAD,
+            fault=partial(_fault, name=name),
+            progress=progress,
+        )
     all_digits(folder)
     return folder
 
@@ -157,32 +159,8 @@ def _read(folder: Path, stem: str, source: str) -> Digits:
     return Digits(images, labels, source)
 
 
-def _download(url: str, progress: bool) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as response:
-            total = int(response.headers.get("Content-Length") or 0) or None
-            name = url.rpartition("/")[2]
-            bar = tqdm(
-                desc=name, total=total, unit="B", unit_scale=True, delay=2, disable=not progress
-            )
-            with bar:
-                content = bytearray()
-                while chunk := response.read(_CHUNK):
-                    content += chunk
-                    bar.update(len(chunk))
-                    if len(content) > _LARGEST_DOWNLOAD:
-                        raise ValueError("it is too large to be MNIST's")
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise DataError(
-            f"cannot fetch {url} ({error}): try again, or put the file there by hand"
-        ) from None
-    return bytes(content)
-
-
-def _check_sum(content: bytes, name: str, where: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != CHECKSUMS[name]:
-        raise DataError(
-            f"{where} has the SHA-256 {found[:12]}..., but MNIST's {name} has "
-            f"{CHECKSUMS[name][:12]}...: delete it and fetch it again"
-        )
+def _fault(path: Path, name: str) -> str:
+    """Say what is wrong with a file that should be this one of MNIST, or nothing."""
+    found, known = file_checksum(path), CHECKSUMS[name]
+    is_it = f"has the SHA-256 {found[:12]}..., but MNIST's {name} has {known[:12]}..."
+    return "" if found == known else is_it

@@ -1,11 +1,13 @@
 import hashlib
+import io
+import urllib.request
 from dataclasses import replace
+from email.message import Message
 from pathlib import Path
 
 import pytest
 from metric_weights import publish_lpips, write_lpips
 
-from srvp_world.benchmark import fetch_weights as fetching
 from srvp_world.benchmark.fetch_weights import fetch_weights
 from srvp_world.benchmark.lpips_weights import load_lpips
 from srvp_world.benchmark.metric_weights import ALEXNET, FILES, LINEAR, RGB_SCRATCH, file_digest
@@ -53,7 +55,27 @@ def test_a_download_that_does_not_end_is_stopped(mirror: Path, tmp_path: Path, m
     monkeypatch.setitem(FILES, "i3d", (replace(FILES["i3d"][0], size=3),))
     with pytest.raises(DataError, match="more than 3 bytes.*by hand"):
         fetch("i3d", tmp_path / "out", mirror)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out" / RGB_SCRATCH.name).exists()
+
+
+def test_a_download_that_was_stopped_goes_on(mirror: Path, tmp_path: Path, monkeypatch) -> None:
+    """What is there of it is not asked for again."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f"{RGB_SCRATCH.name}.part").write_bytes(b"weig")
+    asked = []
+
+    class Rest(io.BytesIO):
+        status, headers = 206, Message()
+
+    def rest(request: urllib.request.Request, timeout: float) -> Rest:
+        asked.append(request.get_header("Range"))
+        return Rest(b"hts")
+
+    monkeypatch.setattr(urllib.request, "urlopen", rest)
+    fetch("i3d", tmp_path / "out", mirror)
+    assert asked == ["bytes=4-"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [RGB_SCRATCH.name]
+    assert (tmp_path / "out" / RGB_SCRATCH.name).read_bytes() == b"weights"
 
 
 def test_a_mirror_that_is_not_there_and_a_folder_that_cannot_be_written(
@@ -72,11 +94,11 @@ def test_without_a_mirror_files_come_from_where_they_are_published(
 ) -> None:
     asked = []
 
-    def refuse(url: str, timeout: float) -> None:
-        asked.append(url)
+    def refuse(request: urllib.request.Request, timeout: float) -> None:
+        asked.append(request.full_url)
         raise OSError("offline")
 
-    monkeypatch.setattr(fetching.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
     for kind, files in FILES.items():
         with pytest.raises(DataError, match="offline"):
             fetch_weights(kind, tmp_path, progress=False)

@@ -2,6 +2,7 @@ import json
 import shutil
 import signal
 
+import gymnasium
 import numpy as np
 import pytest
 from command import run
@@ -84,7 +85,7 @@ def test_bair_trains_on_frames_as_the_paper_or_on_actions_too(raw_bair, tmp_path
     assert run(f"data convert bair {raw_bair} --out {data} --quiet") == 0
     out = capfd.readouterr()[0]
     assert f"{data}: 4 videos converted, 120 frames" in out
-    assert "255 left out" in out and "traj_0_to_255.tfrecords ends before it" in out
+    assert "256 left out" in out and "traj_0_to_255.tfrecords ends before it" in out
     assert run(f"data check {data} --quiet") == 0
     assert "  holds     experience\n" in capfd.readouterr()[0]
     for name, flag in (("paper", ""), ("acted", "--no-frames-only")):
@@ -100,6 +101,18 @@ def test_bair_trains_on_frames_as_the_paper_or_on_actions_too(raw_bair, tmp_path
     scored = f"--data {data} --videos 1 --samples 1 --quiet"
     world = tmp_path / "paper" / "world.safetensors"
     assert run(f"evaluate {world} bair {scored} --out {tmp_path}/scores") == 0
+    acting = tmp_path / "acted" / "world.safetensors"
+    assert run(f"evaluate {acting} bair {scored} --out {tmp_path}/no") == 2
+    assert "`srvp-world report WORLD --data FOLDER`" in capfd.readouterr()[1]
+    reported = f"--data {data}/test --episodes 1 --watched 2 --horizon 9 --samples 2 --quiet"
+    assert run(f"report {acting} {reported} --out {tmp_path}/report") == 0
+    assert results(tmp_path / "report")["numbers"]["open_loop"]["psnr"]["1"]["one_sample"] > 0
+    dream = gymnasium.make("srvp_world:SRVPDream-v0", world=str(acting), horizon=3)
+    np.testing.assert_array_equal(dream.action_space.low, np.float32(acted.action.low))
+    dream.reset(seed=0)
+    frame = dream.step(dream.action_space.sample())[0]
+    assert frame.shape == (64, 64, 3)
+    capfd.readouterr()
     assert run(f"train {data} --preset bair --out {tmp_path}/paper --resume --no-frames-only") == 2
     assert "was trained with action None" in capfd.readouterr()[1]
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tfrecords import byte_feature, example, float_feature, record, video, write_records
 
+from srvp_world.data import bair
 from srvp_world.data.bair import plan_bair
 from srvp_world.data.conversion import convert, validated_on
 from srvp_world.data.dataset import Dataset
@@ -16,8 +17,9 @@ TRAIN, TEST = "train/traj_2_to_4.tfrecords", "test/traj_0_to_1.tfrecords"
 
 
 @pytest.fixture
-def raw(tmp_path):
-    """Two videos for tests, with seeds 0 and 1, and three others."""
+def raw(tmp_path, monkeypatch):
+    """Two videos for tests, with seeds 0 and 1, and three others: all that there are."""
+    monkeypatch.setattr(bair, "VIDEOS", {"train": 3, "test": 2})
     for name, seeds in ((TEST, (0, 1)), (TRAIN, (2, 3, 4))):
         path = tmp_path / "raw" / "softmotion30_44k" / name
         write_records(path, [video(seed)[0] for seed in seeds])
@@ -181,7 +183,7 @@ def test_names_and_folders_that_are_not_bairs(raw, tmp_path):
     for name in ("test/others.tfrecords", "extra/traj_7_to_7.tfrecords"):
         assert any(f"{data}/{name} is no name of BAIR, such as" in reason for reason in reasons)
     assert any("traj_5_to_5.tfrecords has more videos than its name" in each for each in reasons)
-    assert any(f"{raw} has no folder 'test'" in reason for reason in reasons)
+    assert f"{raw} has 0 of the 2 videos of the folder 'test': unpack all of the" in reasons[-1]
     assert len(reasons) == 4
 
 
@@ -212,23 +214,44 @@ def test_an_archive_that_is_truncated(raw, tmp_path):
     result = bring(raw, tmp_path / "data")
     assert result.converted == 1
     archived, missing, record = (entry.reason for entry in result.left_out)
-    assert f"{archive} is no whole tar archive" in archived and "no folder" in missing
+    assert f"{archive} is no whole tar archive" in archived and "has 0 of the 3 videos" in missing
     assert f"{archive}/traj_0_to_1.tfrecords, record 1 is truncated" in record
 
 
 def test_what_comes_later_joins_within_the_same_bounds(raw, tmp_path):
     out = tmp_path / "data"
-    bring(raw, out)
+    rewrite(raw, TRAIN, video(2)[0])
+    assert bring(raw, out).converted == 3
     before = Dataset.open(out / "train").info.action
-    narrow, wide = video(5, scale=0.5)[0], video(6, scale=3.0)[0]
-    write_records(raw / "softmotion30_44k" / "train/traj_5_to_6.tfrecords", [narrow, wide])
+    rewrite(raw, TRAIN, video(2)[0], video(5, scale=0.5)[0], video(6, scale=3.0)[0])
     result = bring(raw, out)
-    assert (result.converted, result.present) == (1, 5)
+    assert (result.converted, result.present) == (1, 3)
     (entry,) = result.left_out
-    assert entry.name == "traj_5_to_6-001" and "actions row" in entry.reason
+    assert entry.name == "traj_2_to_4-002" and "actions row" in entry.reason
     assert Dataset.open(out / "train").info.action == before
     counts = Counter(path.name for path in out.glob("*/*.safetensors"))
-    assert len(counts) == 6 and set(counts.values()) == {1}
+    assert len(counts) == 4 and set(counts.values()) == {1}
+
+
+def test_other_training_videos_would_be_validated_on_others(raw, tmp_path):
+    """So a conversion does not go on when there are more or fewer files than at first."""
+    path = raw / "softmotion30_44k" / "train/traj_0_to_9.tfrecords"
+    write_records(path, [video(5)[0]] * 10)
+    bring(raw, tmp_path / "data")
+    assert Dataset.open(tmp_path / "data" / "test").info.source.endswith(
+        "image_aux1; 5 % of 13 training videos are for validation"
+    )
+    path.unlink()
+    with pytest.raises(DataError, match=r"5 % of 13 .*not .*5 % of 3 .*choose another folder"):
+        bring(raw, tmp_path / "data")
+
+
+def test_files_that_are_missing_are_told(raw, tmp_path):
+    """The archive has 169 more for training."""
+    (raw / "softmotion30_44k" / TRAIN).rename(raw / "softmotion30_44k/train/traj_2_to_3.tfrecords")
+    (more, few) = bring(raw, tmp_path / "data").left_out
+    assert "more videos than its name says" in more.reason
+    assert few.reason.startswith(f"{raw} has 2 of the 3 videos of the folder 'train': unpack all")
 
 
 def test_folders_without_bair(tmp_path):

@@ -65,7 +65,10 @@ def test_files_that_changed_since_are_found(tmp_path):
     gone, changed = wrong_files(tmp_path, progress=False)
     assert f"cannot read {tmp_path}/test/a-0" in gone
     assert f"{path} is not what was written" in changed
-    assert wrong_files(tmp_path / "train", progress=False) == []  # there is no list
+    assert wrong_files(tmp_path / "train", progress=False) == [changed]
+    assert len(wrong_files(tmp_path / "test", progress=False)) == 1
+    (tmp_path / CHECKSUMS).unlink()
+    assert wrong_files(tmp_path, progress=False) == []  # there is no list
 
 
 def test_what_breaks_is_left_out_and_told(tmp_path):

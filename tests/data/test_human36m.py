@@ -1,4 +1,5 @@
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -97,6 +98,19 @@ def test_subjects_decide_on_the_split_and_videos_stay_whole(put, tmp_path):
 TRAIN = [(1, 54138969), (1, 55011271), (5, 54138969), (8, 54138969)]
 
 
+def test_other_training_videos_would_be_validated_on_others(put, tmp_path):
+    """Subjects for tests may come later, those for training may not."""
+    raw = put("S1/Videos/Eating.54138969.mp4", "S5/Videos/Eating.54138969.mp4")
+    bring(raw, tmp_path / "data")
+    put("S9/Videos/Eating.54138969.mp4")
+    assert bring(raw, tmp_path / "data").converted == 1
+    source = Dataset.open(tmp_path / "data" / "test").info.source
+    assert source.endswith("one of eight frames; 5 % of 2 training videos are for validation")
+    put("S6/Videos/Eating.54138969.mp4")
+    with pytest.raises(DataError, match=r"5 % of 2 .*not .*5 % of 3 .*choose another folder"):
+        bring(raw, tmp_path / "data")
+
+
 def test_short_episodes_are_left_to_tests_alone(put, monkeypatch, tmp_path):
     """19 frames make three episodes of 3 frames and five of 2; a test needs them all."""
     monkeypatch.setattr(human36m, "MIN_FRAMES", 3)
@@ -133,6 +147,22 @@ def test_a_video_without_end(put, monkeypatch, tmp_path):
     monkeypatch.setattr(human36m, "LONGEST", 18)
     result = bring(put("S1/Videos/Greeting.54138969.mp4"), tmp_path / "data")
     assert "more than 18 frames" in result.left_out[-1].reason
+
+
+def test_no_small_frame_stays_between_large_images(put, monkeypatch, tmp_path):
+    """Kept on their own, they kept 1.2 MB each from reuse: gigabytes for a video of minutes."""
+    made, alive = [], []
+
+    class Format:
+        def apply(self, image, name):
+            alive.append(sum(each() is not None for each in made))
+            small = np.zeros((64, 64, 3), np.uint8)
+            made.append(weakref.ref(small))
+            return small
+
+    monkeypatch.setattr(human36m, "_FORMAT", Format())
+    assert bring(put("S1/Videos/Walking.54138969.mp4"), tmp_path / "data").converted == 1
+    assert len(made) == 19 and max(alive) == 0
 
 
 def test_folders_without_human36m(tmp_path):

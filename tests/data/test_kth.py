@@ -87,6 +87,13 @@ def test_every_video_but_one_is_wanted(put, tmp_path):
     assert f"person25_walking_d4 is not in {tmp_path}/raw" in reasons(result, missing=True)
 
 
+def test_a_video_that_does_not_exist(put, tmp_path):
+    result = bring(put("person01_boxing_d1", "person13_handclapping_d3"), tmp_path / "data")
+    assert result.converted == 1
+    assert result.left_out[0].name == "person13_handclapping_d3"
+    assert "d3_uncomp.avi is not in KTH, which lacks this one" in result.left_out[0].reason
+
+
 def test_archives_are_read_as_they_are(put, movie, tmp_path):
     raw = put("person02_running_d2")
     with zipfile.ZipFile(raw / "running.zip", "w", zipfile.ZIP_DEFLATED) as archive:
