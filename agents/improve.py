@@ -81,7 +81,7 @@ def improve(
         content = json.dumps(to_json(config), indent=2) + "\n"
         write_atomically(folder / PLANNER, content.encode())
         return Improved(folder / PLANNER, 0)
-    with _one_thread():
+    with one_thread():
         if agent == ACTOR_CRITIC:
             learner = ActorCritic(world, pool=pool, seed=seed, **settings)
             learner.learn(steps, progress_bar=progress)
@@ -165,7 +165,7 @@ def _planner(method: str, settings: dict[str, Any]) -> PlannerConfig:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Give small networks one thread: they lose more than they gain from a second one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

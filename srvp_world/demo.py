@@ -13,6 +13,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from srvp_world.agents.evaluate import evaluate_in_dream, evaluate_in_reality
+from srvp_world.agents.improve import one_thread
 from srvp_world.agents.policy import LatentPolicy
 from srvp_world.agents.sb3 import train_in_dream
 from srvp_world.agents.sb3_policy import policy_from_sb3
@@ -212,12 +213,15 @@ def _train_agent(
             policies[learnt_from] = _save(model, world, out, f"step_{learnt_from:07d}")
 
     started = perf_counter()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small networks lose more than they gain from a second thread
-    model = train_in_dream(
-        world, steps=config.dream_steps, seed=seed, pool=pool, on_rollout=keep, progress=progress
-    )
-    torch.set_num_threads(threads)
+    with one_thread():
+        model = train_in_dream(
+            world,
+            steps=config.dream_steps,
+            seed=seed,
+            pool=pool,
+            on_rollout=keep,
+            progress=progress,
+        )
     policies[model.num_timesteps] = _save(model, world, out, "final")
     return policies, perf_counter() - started
 

@@ -52,8 +52,7 @@ class Part:
     @property
     def folder(self) -> Path:
         """Where all parts of the environment and the seed lie."""
-        name = re.sub(r"[^\w.-]+", "-", self.pixels.env_id)
-        return self.out / name / f"seed{self.config.seed}"
+        return self.out / file_name(self.pixels.env_id) / f"seed{self.config.seed}"
 
     @property
     def path(self) -> Path:
@@ -109,6 +108,11 @@ class Part:
         check_same(self.about, content["protocol"], self.folder)
         numbers: Numbers = content["numbers"]
         return numbers
+
+
+def file_name(env_id: str) -> str:
+    """Turn the id of an environment into a name for files."""
+    return re.sub(r"[^\w.-]+", "-", env_id)
 
 
 def read_part(path: Path) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What the agents' benchmark leaves: all its parts in one file, a table, and pictures."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 
 from srvp_world.agents.journal import Numbers
 from srvp_world.agents.phases import FINAL_SEED
-from srvp_world.benchmark.agent_parts import BASELINES, LABELS, LOOP, read_part
+from srvp_world.benchmark.agent_parts import BASELINES, LABELS, LOOP, file_name, read_part
 from srvp_world.benchmark.agent_plots import plot_gaps
 from srvp_world.benchmark.learning_plots import plot_learning_curves
 from srvp_world.data.files import write_atomically
@@ -64,7 +63,7 @@ def write_report(out: Path) -> Numbers:
     )
     write_atomically(out / TABLE, (agents_table(numbers) + "\n").encode())
     for env_id, scores in environments.items():
-        name = re.sub(r"[^\w.-]+", "-", env_id)
+        name = file_name(env_id)
         plot_learning_curves(env_id, scores, out / f"curves-{name}.png")
         pairs = _pairs(scores["methods"])
         if pairs:

@@ -8,6 +8,10 @@ import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
 from srvp_world.agents.baseline import (
+    MINIBATCHES,
+    PROTOCOL,
+    ROLLOUT,
+    SETTINGS,
     TRAINING_SEED,
     FrameStackAgent,
     evaluate_baseline,
@@ -141,3 +145,16 @@ def test_mistakes_are_refused(pixels, steps, settings, message):
 def test_other_frames_than_those_of_the_training_are_refused(model):
     with pytest.raises(ConfigError, match=r"\(4, 64, 64\), not 1 x 32 x 32"):
         evaluate_baseline(model, counter(frame_size=32), [1])
+
+
+def test_results_say_with_which_settings_it_learnt():
+    words, fixed = PROTOCOL["settings"], SETTINGS
+    said = (
+        f"{fixed['n_epochs']} epochs, {MINIBATCHES} minibatches, learning rate 2.5e-4 and clip "
+        f"range {fixed['clip_range'](1)} falling to 0, value weight {fixed['vf_coef']}, "
+        f"entropy {fixed['ent_coef']}, "
+    )
+    assert said in words and fixed["learning_rate"](1) == 2.5e-4
+    assert all(fixed[name](0) == 0 for name in ("clip_range", "learning_rate"))
+    assert {*fixed} == {"n_epochs", "learning_rate", "clip_range", "vf_coef", "ent_coef"}
+    assert f"rollouts of {ROLLOUT} decisions" in PROTOCOL["envs"]
