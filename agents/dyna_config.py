@@ -12,6 +12,7 @@ AGENTS = ("ppo", "a2c", "sac", "dqn", "actor-critic", "cem", "icem", "mppi")
 SEEDS = 4_000_000
 
 _AGENT = preset("agent")
+assert isinstance(_AGENT.model, ModelConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

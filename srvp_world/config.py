@@ -362,6 +362,8 @@ def from_json(cls: type[T], data: Any) -> T:
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Convert one JSON value to the type of its field."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(value) and isinstance(value, arguments or hint):
+        return value  # a configuration that was built before
     if origin in (Union, types.UnionType):  # only `X | None` occurs
         return None if value is None else _convert(value, arguments[0], where)
     if dataclasses.is_dataclass(hint):

@@ -50,7 +50,9 @@ class SVGFutures:
             raise SpaceError("this world takes no actions: leave them out")
         return self.model.watch(frames)
 
-    def imagine(self, watched: Watched, noise: Tensor, actions: Tensor | None = None) -> Tensor:
+    def imagine(
+        self, watched: Watched, noise: Tensor, horizon: int, actions: Tensor | None = None
+    ) -> Tensor:
         """Draw futures of b clips; arguments as of `model.sampling.Futures.imagine`.
 
         With batch statistics, a sample of all clips is a batch, as in the released evaluation.
@@ -62,7 +64,8 @@ class SVGFutures:
         together = max(1, IMAGINED_AT_ONCE // b)
         if self.model.config.batch_statistics:
             together = 1
-        parts = [self._imagine(watched, part) for part in noise.split(together, dim=1)]
+        groups = torch.split(noise, together, dim=1)
+        parts = [self._imagine(watched, group, horizon) for group in groups]
         return torch.cat(parts, dim=1)
 
     def decode(self, watched: Watched, states: Tensor) -> Tensor:
@@ -70,15 +73,15 @@ class SVGFutures:
         c, h, w = self.model.frame_shape
         return rearrange(states, "b s t (c h w) -> b s t c h w", c=c, h=h, w=w)
 
-    def _imagine(self, watched: Watched, noise: Tensor) -> Tensor:
+    def _imagine(self, watched: Watched, noise: Tensor, horizon: int) -> Tensor:
         """Draw a few futures of each clip together."""
         b, samples = noise.shape[:2]
         clip = torch.arange(b, device=noise.device).repeat_interleave(samples)
-        draws = rearrange(noise, "b s (t d) -> (b s) t d", d=self.model.noise_dim)
-        seen, unseen = draws.tensor_split([watched.codes.shape[1] - 1], dim=1)
-        z = watched.q_z.mean[clip] + watched.q_z.std[clip] * seen
+        seen = watched.codes.shape[1] - 1
+        draws = rearrange(noise, "b s (t d) -> (b s) t d", t=seen + horizon)
+        z = watched.q_z.mean[clip] + watched.q_z.std[clip] * draws[:, :seen]
         state, frames = self.model.follow(watched, z, clip), []
-        for draw in unseen.unbind(dim=1):
+        for draw in draws[:, seen:].unbind(dim=1):
             state, _ = self.model.step(state, noise=draw)
             frames.append(state.frame)
         return rearrange(torch.stack(frames), "t (b s) c h w -> b s t (c h w)", b=b)

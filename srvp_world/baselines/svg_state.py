@@ -113,6 +113,12 @@ class SVGState:
 
     def _with(self, change: Callable[[Tensor], Tensor], bank: ContentBank) -> Self:
         """Change every tensor that has a row for each state, and take a bank."""
-        moving = {name: getattr(self, name) for name in (*_MOVING, "slot")}
-        changed = {name: None if rows is None else change(rows) for name, rows in moving.items()}
-        return replace(self, **changed, bank=bank)
+        return replace(
+            self,
+            frame=change(self.frame),
+            predictor=change(self.predictor),
+            prior=change(self.prior),
+            posterior=None if self.posterior is None else change(self.posterior),
+            slot=change(self.slot),
+            bank=bank,
+        )

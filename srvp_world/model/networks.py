@@ -190,7 +190,7 @@ class Networks(nn.Module):
                 shape, device = prior.mean.shape, prior.mean.device
                 noise = torch.randn(shape, generator=generator, device=device)
             z = torch.addcmul(prior.mean, prior.std, noise, value=temperature)
-            substates, _ = self.dynamics(state.y, z, context, self._substeps(substeps))
+            substates, _ = self.dynamics(state.y, z, context, self.check_substeps(substeps))
         return substates, context
 
     def _encode_frames(self, observation: Observation) -> tuple[Tensor, list[Tensor]]:
@@ -242,7 +242,12 @@ class Networks(nn.Module):
         encoded = self._encode_actions(action, (state.batch_size,))
         return Context(encoded, state.w if self.config.content_in_dynamics else None)
 
-    def _substeps(self, substeps: int | None) -> int:
+    def check_substeps(self, substeps: int | None) -> int:
+        """Give the number of Euler steps per frame: the trained one for None.
+
+        Raises:
+            ConfigError: For fewer than one, or others than one where dynamics have no dt.
+        """
         if substeps is None:
             return self.config.substeps
         if substeps < 1:
