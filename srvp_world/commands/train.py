@@ -271,6 +271,8 @@ TRAIN = Verb(
         "data --out runs/pendulum --resume",
         "data --out runs/pendulum --live",
         "smmnist --out runs/smmnist --iterations 20000 --decay 10000",
+        "smmnist --preset smmnist-small-gru --out runs/gru",
+        "smmnist --preset svg-smmnist-small --out runs/svg",
         "smmnist --preset smmnist --digits mnist --out runs/paper --device cuda",
     ),
     configure=_configure,
