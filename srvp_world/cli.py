@@ -5,6 +5,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from srvp_world import __version__
 from srvp_world.commands.agent import AGENT
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tell_warning(message: Warning | str, *_: object) -> None:
+def _tell_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Tell in one line, too, without where in the sources it comes from."""
     _tell(f"warning: {message}")
 
