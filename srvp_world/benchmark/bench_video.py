@@ -109,7 +109,7 @@ def draw_video_curves(blocks: Sequence[Block], path: Path) -> bool:
     size = (6.4 * width, 4.2 * len(panels))
     figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(panels), width, squeeze=False)
-    for axes in grid.flat[:]:
+    for axes in grid.flat:
         axes.set_visible(False)
     for row, line in zip(panels, grid, strict=True):
         for (block, column), axes in zip(row, line, strict=False):

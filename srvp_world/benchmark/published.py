@@ -37,7 +37,7 @@ class Published:
 
 def _row(method: str, source: str, **scores: float | Score) -> Published:
     """Take numbers without an interval as they are."""
-    pairs = {
+    pairs: dict[str, Score] = {
         name: score if isinstance(score, tuple) else (score, None) for name, score in scores.items()
     }
     return Published(method, pairs, source)
