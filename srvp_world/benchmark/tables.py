@@ -69,13 +69,14 @@ def _label(row: str, samples: int) -> str:
 
 def _ours(metric: Metric, frames: np.ndarray) -> str:
     score = estimate(frames.mean(axis=1, dtype=np.float64))
-    return _cell(metric, float(score.mean), float(score.interval))
+    return cell(metric.digits, float(score.mean), float(score.interval))
 
 
 def _published(metric: Metric, scores: Mapping[str, tuple[float, float | None]]) -> str:
-    return _cell(metric, *scores[metric.name]) if metric.name in scores else "-"
+    return cell(metric.digits, *scores[metric.name]) if metric.name in scores else "-"
 
 
-def _cell(metric: Metric, mean: float, interval: float | None) -> str:
-    shown = f"{mean:.{metric.digits}f}"
-    return shown if interval is None else f"{shown} ± {interval:.{metric.digits}f}"
+def cell(digits: int, mean: float, interval: float | None) -> str:
+    """Show a score, and half of its confidence interval where there is one."""
+    shown = f"{mean:.{digits}f}"
+    return shown if interval is None else f"{shown} ± {interval:.{digits}f}"

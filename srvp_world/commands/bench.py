@@ -1,10 +1,11 @@
-"""`srvp-world bench`: how fast this machine trains and dreams, and what agents are worth."""
+"""`srvp-world bench`: how fast this machine is, and what agents and predictions are worth."""
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srvp_world.commands import bench_video
 from srvp_world.commands.parser import Parser
 from srvp_world.commands.verb import RESULTS, Verb, nothing_kept
 from srvp_world.errors import ConfigError, UnknownNameError, did_you_mean
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from srvp_world.benchmark.agent_parts import Part
     from srvp_world.checkpoint import World
 
-WHAT = ("speed", "dream", "agents")
+WHAT = ("speed", "dream", "agents", bench_video.WHAT)
 FOR_SPEED = ("world", "preset")
 FOR_AGENTS = ("env", "methods", "seeds", "baseline_seeds", "report_only")
 
 
 def _configure(parser: Parser, arguments: Sequence[str]) -> None:
+    if bench_video.WHAT in arguments[:1]:
+        bench_video.configure_video(parser)
+        return
     parser.usage = f"{parser.prog} [WHAT] [options]"
     add = parser.add_argument
     add(
@@ -30,7 +34,8 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
         help="speed: training and dreams of many sizes; dream: what the env layer costs beside the "
         "bare model, and how much faster than the real environment it is; agents: what agents that "
         "learn in dreams are worth in reality, which may take hours, and goes on with the same "
-        "command [%(default)s]",
+        "command; video: published numbers of video prediction beside those of `srvp-world "
+        "evaluate` (see `bench video --help`) [%(default)s]",
     )
     add("--world", help="world to dream in, for speed and dream, a file or a name [pendulum]")
     add("--preset", help="what to train, for speed [control]")
@@ -49,6 +54,13 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
 
 
 def _run(args: Namespace, command: str) -> None:
+    if hasattr(args, "results"):
+        bench_video.run_video(args, command)
+    else:
+        _measure(args, command)
+
+
+def _measure(args: Namespace, command: str) -> None:
     import torch
 
     _check(args)
@@ -66,6 +78,10 @@ def _run(args: Namespace, command: str) -> None:
 def _check(args: Namespace) -> None:
     if args.what not in WHAT:
         raise UnknownNameError(f"no benchmark {args.what!r}: {did_you_mean(args.what, WHAT)}")
+    if args.what == bench_video.WHAT:
+        raise ConfigError(
+            "name the benchmark first, before options, as in `srvp-world bench video`"
+        )
     if args.threads is not None and args.threads < 1:
         raise ConfigError(f"--threads must be at least 1, got {args.threads}")
     if args.what == "dream" and args.preset is not None:
@@ -162,7 +178,7 @@ def _kept(args: Namespace, command: str) -> str:
 
 
 BENCH = Verb(
-    summary="Measure how fast this machine trains and dreams, and what agents are worth.",
+    summary="Measure how fast this machine is and what agents are worth; gather video scores.",
     examples=(
         "",
         "--out runs/speed",
@@ -173,6 +189,7 @@ BENCH = Verb(
         "agents --out runs/agents",
         "agents --env Pendulum-v1 --methods ppo sac mppi --seeds 1 --out runs/agents",
         "agents --report-only --out runs/agents",
+        *bench_video.EXAMPLES,
     ),
     configure=_configure,
     run=_run,

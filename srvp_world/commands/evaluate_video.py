@@ -44,6 +44,7 @@ def evaluate_clips(args: Namespace, command: str) -> None:
     from srvp_world.benchmark.protocols import open_clips
     from srvp_world.benchmark.tables import video_table
     from srvp_world.benchmark.video import BATCH_SIZE, KEPT_CLIPS, SEED, evaluate_video
+    from srvp_world.benchmark.video_protocol import protocol_hashes
     from srvp_world.checkpoint import load
     from srvp_world.data.files import make_folder
     from srvp_world.kinds import KINDS, kind_of
@@ -79,6 +80,7 @@ def evaluate_clips(args: Namespace, command: str) -> None:
         **_describe(scores, clips),
         "weights_sha256": networks.sha256,
     }
+    about["protocol_hash"] = protocol_hashes(about)
     _leave(out, scores, about, args, command)
 
 

@@ -94,7 +94,8 @@ def test_published_numbers_belong_to_protocols_and_name_their_source() -> None:
         assert all(row.source and 10 < row.scores["psnr"][0] < 35 for row in rows)
         assert all(0 < row.scores["ssim"][0] < 1 for row in rows if "ssim" in row.scores)
     assert as_json("own") == []
-    assert as_json("human36m")[1]["scores"] == {"psnr": (25.30, None)}
+    human = {"psnr": (25.30, None), "lpips": (0.0509, None), "fvd": (416, None)}
+    assert as_json("human36m")[1]["scores"] == human
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)

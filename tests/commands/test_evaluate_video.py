@@ -6,6 +6,7 @@ import pytest
 from command import run
 from worlds import random_frames, tiny_model, tiny_world
 
+from srvp_world.benchmark.video_protocol import protocol_hashes
 from srvp_world.checkpoint import load
 from srvp_world.data.dataset import create_dataset
 from srvp_world.data.episodes import DatasetInfo, Episode, write_episode
@@ -68,6 +69,8 @@ def test_a_named_protocol_leaves_table_results_and_pictures(grey, tmp_path, caps
     }
     assert expected.items() <= protocol.items()
     assert len(protocol["clips_sha256"]) == 64 and "test digits" in protocol["clips"]
+    assert protocol["protocol_hash"] == protocol_hashes(protocol)
+    assert protocol["protocol_hash"].keys() == {"psnr", "ssim"}
     assert content["seed"] == 1
 
 

@@ -1,0 +1,160 @@
+"""What `srvp-world bench video` leaves: `results.json`, tables in two forms, and curves."""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.axes
+import matplotlib.figure
+import matplotlib.ticker
+import numpy as np
+
+from srvp_world.benchmark.published import published_numbers
+from srvp_world.benchmark.video_results import RESULTS, Block, Measured
+from srvp_world.benchmark.video_tables import COLUMNS, Column, as_latex, as_markdown, label
+from srvp_world.benchmark.video_tables import video_tables as tables_of
+from srvp_world.data.files import make_folder, write_atomically
+from srvp_world.errors import OutputError
+from srvp_world.results import write_results
+
+MARKDOWN, LATEX, CURVES = "table.md", "table.tex", "curves.png"
+_DPI = 100
+_KINDS = {
+    "published": "numbers as their citations give them; nothing of them was measured here",
+    "measured": "best sample of each clip, by each metric; of FVD the mean over its samples",
+    "interval": "half of the 95 % confidence interval, as the results that were gathered have it",
+    "protocol_hash": "equal for numbers of a metric that can be compared, and for no others",
+    "blocks": "what was measured in the same way; `differences` says what is otherwise than in the "
+    "paper or in the first block of a data set",
+}
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder whose results are not of this benchmark, before anything is written.
+
+    Raises:
+        OutputError: If it holds other results.
+    """
+    path = out / RESULTS
+    if not path.exists():
+        return
+    try:
+        ours = (
+            json.loads(path.read_text(encoding="utf-8"))["protocol"]["kinds"].keys()
+            == _KINDS.keys()
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        ours = False
+    if not ours:
+        raise OutputError(
+            f"{out} already holds another {RESULTS}: choose another folder with --out"
+        )
+
+
+def write_report(out: Path, blocks: Sequence[Block], command: str) -> list[str]:
+    """Write everything into a folder; give the names of the files.
+
+    Raises:
+        OutputError: If it holds other results, or cannot be written.
+    """
+    check_out(out)
+    make_folder(out)
+    tables = tables_of(blocks)
+    write_results(
+        out / RESULTS,
+        as_json(blocks),
+        command=command,
+        protocol={"kinds": _KINDS},
+        seed=None,
+        device="cpu",  # of gathering; each of the results tells where it was measured
+    )
+    write_atomically(out / MARKDOWN, as_markdown(tables).encode())
+    write_atomically(out / LATEX, as_latex(tables).encode())
+    drawn = draw_video_curves(blocks, out / CURVES)
+    return [MARKDOWN, LATEX, RESULTS, *([CURVES] if drawn else [])]
+
+
+def as_json(blocks: Sequence[Block]) -> dict[str, Any]:
+    """Give all numbers, published and measured ones apart."""
+    measured = [
+        {
+            "dataset": block.name,
+            "protocol_hash": block.hashes,
+            "differences": block.differences,
+            "rows": [row.as_json() for row in block.rows],
+        }
+        for block in blocks
+    ]
+    return {"published": published_numbers(), "measured": {"blocks": measured}}
+
+
+def draw_video_curves(blocks: Sequence[Block], path: Path) -> bool:
+    """Draw scores frame by frame, a row of panels for each block; say whether there are any.
+
+    A dotted line marks the length of training clips, where all worlds of a block have the same.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    panels = [
+        [(block, column) for column in COLUMNS if any(_curve(row, column) for row in block.rows)]
+        for block in blocks
+    ]
+    panels = [row for row in panels if row]
+    if not panels:
+        return False
+    width = max(map(len, panels))
+    size = (6.4 * width, 4.2 * len(panels))
+    figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(panels), width, squeeze=False)
+    for axes in grid.flat:
+        axes.set_visible(False)
+    for row, line in zip(panels, grid, strict=True):
+        for (block, column), axes in zip(row, line, strict=False):
+            _draw(block, column, axes)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=_DPI)
+    write_atomically(path, content.getvalue())
+    return True
+
+
+def _draw(block: Block, column: Column, axes: matplotlib.axes.Axes) -> None:
+    axes.set_visible(True)
+    for row in block.rows:
+        curve = _curve(row, column)
+        if curve:
+            frame, mean, interval = curve
+            (line,) = axes.plot(frame, mean, label=label(row))
+            axes.fill_between(
+                frame, mean - interval, mean + interval, color=line.get_color(), alpha=0.2, lw=0
+            )
+    windows = {row.training.get("train", {}).get("window") for row in block.rows}
+    trained = windows.pop() if len(windows) == 1 else None
+    first = block.rows[0]
+    if trained and first.protocol["conditioning"] < trained <= first.frames:
+        axes.axvline(trained, color="black", linewidth=1, linestyle=":")
+    protocol = first.protocol
+    axes.set(
+        xlabel="frame",
+        ylabel=column.heading,
+        title=f"{block.name}: {protocol['videos']:,} clips, best of {protocol['samples']}, "
+        f"hash {block.hashes[column.metric][:8]}",
+    )
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+def _curve(row: Measured, column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Give frames, means and intervals of the best sample; None where there are none."""
+    curves = row.numbers.get("curves")
+    found = curves.get(column.metric) if isinstance(curves, Mapping) else None
+    if curves is None or found is None:
+        return None
+    best = found["best"]
+    parts = [
+        np.array(part, np.float64) for part in (curves["frame"], best["mean"], best["interval"])
+    ]
+    return parts[0], parts[1], parts[2]

@@ -1,0 +1,275 @@
+"""Reads what `srvp-world evaluate` left of videos, and sorts it into what can be compared."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from srvp_world.benchmark.protocols import PROTOCOLS
+from srvp_world.benchmark.published import Score
+from srvp_world.benchmark.video_protocol import FVD, ingredients, protocol_hashes
+from srvp_world.errors import DataError
+
+RESULTS = "results.json"
+_WAY_OUT = "evaluate its world again with `srvp-world evaluate`, or leave the file out"
+_COUNTS = ("conditioning", "horizon", "videos", "samples")
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One evaluation of one world.
+
+    Attributes:
+        path: Of its `results.json`.
+        protocol: As it lies there.
+        numbers: Likewise.
+        scores: Of the best sample of each clip, by metric; of FVD the mean of its samples.
+        hashes: Of the protocol of each metric.
+    """
+
+    path: Path
+    protocol: Mapping[str, Any]
+    numbers: Mapping[str, Any]
+    scores: Mapping[str, Score]
+    hashes: Mapping[str, str]
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """How the world was trained; empty where it does not say."""
+        return self.protocol.get("training") or {}
+
+    @property
+    def name(self) -> str:
+        """The preset that the world began with, or its fingerprint."""
+        return str(self.training.get("preset") or f"world {self.protocol.get('world')}")
+
+    @property
+    def iterations(self) -> int | None:
+        """Updates of the last training, where they are known."""
+        found: int | None = self.training.get("train", {}).get("iterations")
+        return found
+
+    @property
+    def clips_seen(self) -> int | None:
+        """Training clips, those of earlier trainings too, where they are known."""
+        found: int | None = self.training.get("clips_seen")
+        return found
+
+    @property
+    def substeps(self) -> int | None:
+        """Euler steps per predicted frame."""
+        found: int | None = self.protocol.get("substeps")
+        return found
+
+    @property
+    def frames(self) -> int:
+        """Of a clip, given and predicted ones."""
+        return int(self.protocol["conditioning"] + self.protocol["horizon"])
+
+    def as_json(self) -> dict[str, Any]:
+        """Give everything that a table shows, number by number."""
+        protocol = self.protocol
+        return {
+            "kind": "measured",
+            "results": str(self.path),
+            "method": self.name,
+            "dataset": protocol["name"],
+            "world": protocol.get("world"),
+            "iterations": self.iterations,
+            "clips_seen": self.clips_seen,
+            "seed_of_training": self.training.get("train", {}).get("seed"),
+            "substeps": self.substeps,
+            "clips": protocol["videos"],
+            "frames": self.frames,
+            "conditioning": protocol["conditioning"],
+            "horizon": protocol["horizon"],
+            "samples": protocol["samples"],
+            "scores": {
+                metric: {"value": value, "interval": interval, "protocol_hash": self.hashes[metric]}
+                for metric, (value, interval) in self.scores.items()
+            },
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Evaluations that can be compared with one another in every metric that they share.
+
+    Attributes:
+        rows: At least one.
+        hashes: Of the protocol of each metric that any of them has.
+        differences: What is not as in the paper, or not as in the first block of the data set.
+    """
+
+    rows: list[Measured]
+    hashes: dict[str, str]
+    differences: list[str]
+
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+        return str(self.rows[0].protocol["name"])
+
+
+def find_results(paths: Sequence[Path]) -> tuple[list[Measured], list[Path]]:
+    """Read the evaluations that are named, or lie at any depth in folders that are.
+
+    Returns:
+        Evaluations, each file once; and files in folders that are something else.
+
+    Raises:
+        DataError: For a path without results, and a file that is broken, older, or, where it is
+            named itself, of another kind.
+    """
+    found: dict[Path, Measured] = {}
+    others: list[Path] = []
+    for path in paths:
+        files = sorted(path.rglob(RESULTS)) if path.is_dir() else [path]
+        for file in files:
+            content = _read_json(file)
+            if path.is_dir() and not _is_evaluation(content):
+                others.append(file)
+            else:
+                found.setdefault(file.resolve(), _measured(file, content))
+        if path.is_dir() and all(file in others for file in files):
+            raise DataError(
+                f"{path} holds no {RESULTS} of `srvp-world evaluate` on videos: name a folder that "
+                "does"
+            )
+    return [*found.values()], others
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {file} ({error.strerror}): name a {RESULTS}") from None
+    except ValueError:
+        raise DataError(f"{file} is broken, it is no JSON: {_WAY_OUT}") from None
+
+
+def _is_evaluation(content: Any) -> bool:
+    """Say whether results are of predicted videos; of what version is another question."""
+    parts = [content.get(key) for key in ("numbers", "protocol")] if _is(content) else []
+    return (
+        bool(parts)
+        and all(_is(part) for part in parts)
+        and "scores" in parts[0]
+        and {"conditioning", "horizon", "samples"} <= parts[1].keys()
+    )
+
+
+def _is(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _measured(file: Path, content: Any) -> Measured:
+    """Check what was read."""
+    if not _is_evaluation(content):
+        raise DataError(
+            f"{file} is of another kind, not of `srvp-world evaluate` on videos: leave it out"
+        )
+    protocol, numbers = content["protocol"], content["numbers"]
+    try:
+        hashes = protocol_hashes(protocol)
+    except (DataError, KeyError) as error:
+        raise DataError(f"{file} is older than this srvp-world ({error}): {_WAY_OUT}") from None
+    except (AttributeError, TypeError):
+        raise DataError(f"{file} is broken in its protocol: {_WAY_OUT}") from None
+    if protocol.get("protocol_hash", hashes) != hashes:
+        raise DataError(f"{file} is broken, its hash is not that of its protocol: {_WAY_OUT}")
+    for name in _COUNTS:
+        if type(protocol[name]) is not int or protocol[name] < 1:
+            raise DataError(f"{file} is broken, {name} is {protocol[name]!r}: {_WAY_OUT}")
+    if not isinstance(protocol["name"], str):
+        raise DataError(f"{file} is broken, name is {protocol['name']!r}: {_WAY_OUT}")
+    training = protocol.get("training") or {}
+    if not _is(training) or not _is(training.get("train", {})):
+        raise DataError(f"{file} is broken, it does not tell the training: {_WAY_OUT}")
+    scores = {metric: _score(file, numbers, metric) for metric in hashes}
+    if not _sound_curves(numbers.get("curves", {}), [*hashes], protocol["horizon"]):
+        raise DataError(f"{file} is broken in its curves: {_WAY_OUT}")
+    row = Measured(file, protocol, numbers, scores, hashes)
+    if not {type(row.iterations), type(row.clips_seen), type(row.substeps)} <= {int, type(None)}:
+        raise DataError(f"{file} is broken, its budget or substeps are no numbers: {_WAY_OUT}")
+    return row
+
+
+def _sound_curves(curves: Any, metrics: Sequence[str], horizon: int) -> bool:
+    """Say whether there is a number, or null, for each predicted frame where there are curves."""
+    try:
+        best = [curves[metric]["best"] for metric in metrics if metric in curves]
+        parts = [part for row in best for part in (curves["frame"], row["mean"], row["interval"])]
+        return all(
+            isinstance(part, list)
+            and len(part) == horizon
+            and all(value is None or type(value) in (int, float) for value in part)
+            for part in parts
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def _score(file: Path, numbers: Mapping[str, Any], metric: str) -> Score:
+    try:
+        entry = numbers[FVD] if metric == FVD else numbers["scores"][metric]["best"]
+        mean, interval = entry["mean"], entry["interval"]
+        alone = metric == FVD and interval is None  # of one sample
+        values = (mean,) if alone else (mean, interval)
+        if all(type(value) in (int, float) and math.isfinite(value) for value in values):
+            return mean, interval
+    except (KeyError, TypeError):
+        pass  # told below
+    raise DataError(f"{file} is broken, it has no score of {metric!r}: {_WAY_OUT}")
+
+
+def sort_into_blocks(measured: Sequence[Measured]) -> list[Block]:
+    """Put together what can be compared, data sets of the paper first, and say what differs.
+
+    Evaluations belong together where all metrics that both have share their hashes.
+    """
+    names = [*PROTOCOLS, *sorted({row.protocol["name"] for row in measured} - PROTOCOLS.keys())]
+    blocks: list[Block] = []
+    for name in names:
+        first: Block | None = None
+        for row in (row for row in measured if row.protocol["name"] == name):
+            block = next((block for block in blocks if _fits(row, block)), None)
+            if block is None:
+                block = Block([], {}, [*_differences(row, first)])
+                blocks.append(block)
+                first = first or block
+            block.rows.append(row)
+            block.hashes.update(row.hashes)
+    return blocks
+
+
+def _fits(row: Measured, block: Block) -> bool:
+    """Say whether an evaluation can be compared with all of a block."""
+    if row.protocol["name"] != block.name:
+        return False
+    shared = row.hashes.keys() & block.hashes.keys()
+    return bool(shared) and all(row.hashes[metric] == block.hashes[metric] for metric in shared)
+
+
+def _differences(row: Measured, first: Block | None) -> Iterator[str]:
+    """Tell what keeps an evaluation from the paper's numbers, and from the block above."""
+    ours, paper = row.protocol, PROTOCOLS.get(row.protocol["name"])
+    if paper is not None:
+        for name in _COUNTS:
+            if ours[name] != getattr(paper, name):
+                yield f"{name} {ours[name]:,}, in the paper {getattr(paper, name):,}"
+    if first is None:
+        return
+    other = first.rows[0]
+    told: set[str] = set()
+    for metric in row.hashes.keys() & other.hashes.keys():
+        here, there = ingredients(ours, metric), ingredients(other.protocol, metric)
+        told |= {
+            f"{part} of {metric}" if part in ("definition", "weights") else part
+            for part in here
+            if here[part] != there[part]
+        }
+    if told:
+        yield f"not as in the first table of this data set: {', '.join(sorted(told))}"

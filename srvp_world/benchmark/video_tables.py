@@ -1,0 +1,211 @@
+"""Published and measured numbers of video prediction: tables in Markdown and LaTeX, and curves.
+
+Each table is either published or measured, never both, and a measured one holds only what can be
+compared within it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from srvp_world.benchmark.protocols import PROTOCOLS
+from srvp_world.benchmark.published import PUBLISHED, Score
+from srvp_world.benchmark.tables import cell
+from srvp_world.benchmark.video_results import Block, Measured
+from srvp_world.metrics.frame import METRICS
+
+UNKNOWN = "-"
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "±": r"$\pm$",
+    "->": r"$\to$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
+
+
+class Column(NamedTuple):
+    """How a metric is shown."""
+
+    metric: str
+    heading: str
+    digits: int
+    published_digits: int
+
+
+COLUMNS = (
+    *(Column(m.name, f"{m.heading}, {m.better} is better", m.digits, m.digits) for m in METRICS),
+    Column("lpips", "LPIPS, lower is better", 4, 4),
+    Column("fvd", "FVD, lower is better", 1, 0),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Words in rows.
+
+    Attributes:
+        title: What it shows.
+        heads: Of its columns.
+        rows: As many words each.
+        notes: What to know in order to read it.
+    """
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def video_tables(blocks: Sequence[Block]) -> list[Table]:
+    """Lay out what is published for each data set, and below it what was measured on it.
+
+    Data sets of which nothing was measured are left out, unless nothing was measured at all.
+    """
+    measured = [block.name for block in blocks]
+    tables = []
+    for name in dict.fromkeys([*PROTOCOLS, *measured]):
+        if name in PROTOCOLS and (name in measured or not blocks):
+            tables.append(_published(name))
+        tables += [_measured(block) for block in blocks if block.name == name]
+    return tables
+
+
+def _published(name: str) -> Table:
+    paper, rows = PROTOCOLS[name], PUBLISHED[name]
+    columns = _columns(metric for row in rows for metric in row.scores)
+    samples = f"best of {paper.samples} samples" if paper.samples > 1 else "one sample"
+    notes = [
+        f"Published numbers, N = {paper.videos:,} clips, {paper.conditioning} -> {paper.horizon} "
+        f"frames (T = {paper.length}), {samples}. {_intervals(columns)}"
+    ]
+    return Table(
+        title=f"{name}: published",
+        heads=("method", *(column.heading for column in columns), "published in"),
+        rows=tuple(
+            (
+                row.method,
+                *(_cell(row.scores.get(c.metric), c.published_digits) for c in columns),
+                row.source,
+            )
+            for row in rows
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _measured(block: Block) -> Table:
+    columns = _columns(block.hashes)
+    first = block.rows[0]
+    protocol = first.protocol
+    many = protocol["samples"]
+    samples = f"best of {many:,} samples" if many > 1 else "one sample"
+    hashes = ", ".join(f"{column.metric} `{block.hashes[column.metric]}`" for column in columns)
+    notes = [
+        f"Measured with srvp-world, N = {protocol['videos']:,} clips, {protocol['conditioning']} "
+        f"-> {protocol['horizon']} frames (T = {first.frames}), {samples}. {_intervals(columns)}",
+        f"Protocol hashes: {hashes}.",
+    ]
+    if block.differences:
+        notes.append(f"Not to be compared with other tables: {'; '.join(block.differences)}.")
+    elif block.name not in PUBLISHED:
+        notes.append("Nothing is published for these clips.")
+    return Table(
+        title=f"{block.name}: measured",
+        heads=(
+            "world",
+            "updates",
+            "clips seen",
+            "substeps",
+            *(column.heading for column in columns),
+            "results",
+        ),
+        rows=tuple(_measured_row(row, columns) for row in block.rows),
+        notes=tuple(notes),
+    )
+
+
+def _measured_row(row: Measured, columns: Sequence[Column]) -> tuple[str, ...]:
+    counts = (row.iterations, row.clips_seen, row.substeps)
+    return (
+        label(row),
+        *(UNKNOWN if count is None else f"{count:,}" for count in counts),
+        *(_cell(row.scores.get(column.metric), column.digits) for column in columns),
+        row.path.parent.as_posix(),
+    )
+
+
+def label(row: Measured) -> str:
+    """Name a world for people: what it was trained as, and with which seed."""
+    seed = row.training.get("train", {}).get("seed")
+    return row.name if seed is None else f"{row.name}, seed {seed}"
+
+
+def _columns(metrics: Iterable[str]) -> list[Column]:
+    found = set(metrics)
+    return [column for column in COLUMNS if column.metric in found]
+
+
+def _intervals(columns: Sequence[Column]) -> str:
+    """Say what follows the sign ±."""
+    text = "± is the 95 % confidence interval over clips"
+    fvd = any(column.metric == "fvd" for column in columns)
+    return f"{text}, of FVD over samples of each clip." if fvd else f"{text}."
+
+
+def _cell(score: Score | None, digits: int) -> str:
+    return UNKNOWN if score is None else cell(digits, *score)
+
+
+def as_markdown(tables: Sequence[Table]) -> str:
+    """Write tables for a page."""
+    parts = []
+    for table in tables:
+        rows = (table.heads, ("---",) * len(table.heads), *table.rows)
+        lines = ["| " + " | ".join(_piped(word) for word in row) + " |" for row in rows]
+        parts.append("\n".join([f"### {table.title}", "", *lines, "", *table.notes]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _piped(word: str) -> str:
+    return word.replace("|", "\\|")
+
+
+def as_latex(tables: Sequence[Table]) -> str:
+    """Write tables for a paper; they need the package `booktabs`."""
+    return "\n\n".join(_latex(table) for table in tables) + "\n"
+
+
+def _latex(table: Table) -> str:
+    rows = [" & ".join(map(escaped, row)) + r" \\" for row in (table.heads, *table.rows)]
+    caption = escaped(" ".join([f"{table.title}.", *table.notes]).replace("`", ""))
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{caption}}}",
+            rf"\begin{{tabular}}{{{'l' * len(table.heads)}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def escaped(text: str) -> str:
+    """Write text so that LaTeX shows it as it is."""
+    pieces = text.split("->")
+    shown = ["".join(_LATEX.get(letter, letter) for letter in piece) for piece in pieces]
+    return _LATEX["->"].join(shown)

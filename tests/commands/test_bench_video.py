@@ -1,0 +1,242 @@
+"""`srvp-world bench video` as a user types it, on what `srvp-world evaluate` leaves."""
+
+import copy
+import json
+import re
+import shlex
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+from command import run
+
+from srvp_world.benchmark.protocols import PROTOCOLS
+from srvp_world.benchmark.video_protocol import protocol_hashes
+from srvp_world.cli import parser_of
+from srvp_world.presets import PRESETS
+
+REAL = Path(__file__).parents[2] / "benchmarks" / "smmnist-small" / "results.json"
+
+
+def evaluation(preset="smmnist", psnr=16.5, **protocol):
+    """What an evaluation leaves, as far as it is gathered."""
+    counts = {"conditioning": 5, "horizon": 20, "videos": 5000, "samples": 100}
+    about = {
+        "name": "smmnist",
+        "world": "feed",
+        "training": {
+            "preset": preset,
+            "train": {"iterations": 1100, "window": 15, "seed": 7},
+            "clips_seen": 35_200,
+        },
+        "substeps": 1,
+        **counts,
+        "clips_sha256": "ab",
+        "metrics": {"psnr": "decibels", "ssim": "similarity"},
+        "definitions": {"best": "by mean", "frames": "clamped"},
+        "weights_sha256": {},
+        **protocol,
+    }
+    about["protocol_hash"] = protocol_hashes(about)
+    frames = list(range(about["conditioning"] + 1, about["conditioning"] + about["horizon"] + 1))
+    line = {"best": {"mean": [psnr] * len(frames), "interval": [0.1] * len(frames)}}
+    numbers = {
+        "scores": {
+            "psnr": {"best": {"mean": psnr, "interval": 0.08}},
+            "ssim": {"best": {"mean": 0.75, "interval": 0.002}},
+            "lpips": {"best": {"mean": 0.05, "interval": 0.003}},
+        },
+        "fvd": {"mean": 250.25, "interval": 4.5},
+        "curves": {"frame": frames, "psnr": line},
+    }
+    return {"command": "srvp-world evaluate", "numbers": numbers, "protocol": about}
+
+
+def leave(folder, content):
+    folder.mkdir(parents=True)
+    text = content if isinstance(content, str) else json.dumps(content)
+    (folder / "results.json").write_text(text)
+    return folder / "results.json"
+
+
+def section(text, title):
+    """Give the rows and notes below a heading."""
+    return text.split(f"### {title}\n")[1].split("###")[0]
+
+
+def test_without_results_it_shows_what_is_published_alone(tmp_path, capsys):
+    assert run(f"bench video --out {tmp_path}/out") == 0
+    text = capsys.readouterr().out
+    assert "measured" not in text
+    assert all(f"### {name}: published" in text for name in PROTOCOLS)
+    kth = section(text, "kth: published")
+    assert "| SRVP | 29.69 ± 0.32 | 0.8697 ± 0.0046 | 0.0736 ± 0.0029 | 222 ± 3 | Akan" in kth
+    assert "N = 1,000 clips, 10 -> 30 frames (T = 40), best of 100 samples" in kth
+    human = section(text, "human36m: published")
+    assert "| SVRNN | 24.46 | 0.0557 | 556 | slides" in human and "SSIM" not in human
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "results.json",
+        "table.md",
+        "table.tex",
+    }
+    assert text.startswith((tmp_path / "out" / "table.md").read_text())
+
+
+def test_measured_numbers_have_their_budget_and_tables_of_their_own(tmp_path, capsys):
+    leave(tmp_path / "runs" / "srvp", evaluation())
+    leave(tmp_path / "runs" / "gru", evaluation("smmnist-gru", 15.25))
+    line = f"bench video {tmp_path}/runs {tmp_path}/runs/gru/results.json --out {tmp_path}/out"
+    assert run(line) == 0
+    text = capsys.readouterr().out
+    ours, theirs = section(text, "smmnist: measured"), section(text, "smmnist: published")
+    row = "| smmnist-gru, seed 7 | 1,100 | 35,200 | 1 | 15.25 ± 0.08 | 0.7500 ± 0.0020 | "
+    assert ours.count(row) == 1 and "smmnist, seed 7 | 1,100" in ours  # a file counts once
+    assert "SVG" not in ours and "seed 7" not in theirs
+    assert "N = 5,000 clips, 5 -> 20 frames (T = 25), best of 100 samples" in ours
+    hashes = protocol_hashes(evaluation()["protocol"])
+    assert f"psnr `{hashes['psnr']}`, ssim `{hashes['ssim']}`" in ours
+    assert "Not to be compared" not in text and "kth" not in text
+    content = json.loads((tmp_path / "out" / "results.json").read_text())["numbers"]
+    assert {number["kind"] for number in content["published"]} == {"published"}
+    (block,) = content["measured"]["blocks"]
+    first, second = block["rows"]
+    assert (first["method"], second["method"]) == ("smmnist-gru", "smmnist")
+    assert first["scores"]["psnr"] == {
+        "value": 15.25,
+        "interval": 0.08,
+        "protocol_hash": hashes["psnr"],
+    }
+    assert (first["clips"], first["frames"], first["samples"]) == (5000, 25, 100)
+    latex = (tmp_path / "out" / "table.tex").read_text()
+    assert r"smmnist-gru, seed 7 & 1,100 & 35,200 & 1 & 15.25 $\pm$ 0.08" in latex
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 2
+    assert r"95 \% confidence" in latex and r"5 $\to$ 20" in latex
+    picture = matplotlib.image.imread(tmp_path / "out" / "curves.png")
+    assert picture.shape[:2] == (420, 640)  # SSIM has no curve here
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"videos": 500}, "videos 500, in the paper 5,000"),
+        ({"samples": 20}, "samples 20, in the paper 100"),
+        ({"horizon": 10}, "horizon 10, in the paper 20"),
+        ({"clips_sha256": "cd"}, "not as in the first table of this data set: clips_sha256"),
+        ({"metrics": {"psnr": "other", "ssim": "similarity"}}, "definition of psnr"),
+    ],
+)
+def test_other_protocols_stand_apart_and_say_why(tmp_path, capsys, change, words):
+    leave(tmp_path / "a", evaluation())
+    leave(tmp_path / "b", evaluation("other", **change))
+    assert run(f"bench video {tmp_path}/a {tmp_path}/b") == 0
+    text = capsys.readouterr().out
+    first, second = text.split("### smmnist: measured\n")[1:]
+    assert "other, seed 7" not in first and "| smmnist, seed 7" not in second
+    assert "Not to be compared" not in first
+    assert words in second.split("Not to be compared with other tables: ")[1]
+
+
+def test_another_metric_beside_does_not_part_what_can_be_compared(tmp_path, capsys):
+    metrics = {"psnr": "decibels", "ssim": "similarity", "lpips": "distance", "fvd": "of videos"}
+    weights = {"lpips": {"alex": "1"}, "fvd": {"i3d": "2"}}
+    leave(tmp_path / "a", evaluation())
+    leave(tmp_path / "b", evaluation("more", metrics=metrics, weights_sha256=weights))
+    assert run(f"bench video {tmp_path}/a {tmp_path}/b") == 0
+    ours = section(capsys.readouterr().out, "smmnist: measured")
+    assert "| 16.50 ± 0.08 | 0.7500 ± 0.0020 | - | - | " in ours
+    assert "| 16.50 ± 0.08 | 0.7500 ± 0.0020 | 0.0500 ± 0.0030 | 250.2 ± 4.5 | " in ours
+
+
+def test_folders_of_ones_own_have_nothing_published(tmp_path, capsys):
+    leave(tmp_path / "a", evaluation(name="folder mine", training=None))
+    assert run(f"bench video {tmp_path}/a") == 0
+    text = capsys.readouterr().out
+    assert "published\n" not in text and "Nothing is published for these clips." in text
+    assert "| world feed | - | - | 1 |" in text
+
+
+def test_results_that_were_left_before_there_were_hashes_are_read_if_they_say_enough(capsys):
+    assert run(f"bench video {REAL}") == 0
+    ours = section(capsys.readouterr().out, "smmnist: measured")
+    assert (
+        "| smmnist-small, seed 1 | 7,500 | 318,176 | 1 | 14.38 ± 0.09 | 0.6442 ± 0.0039 |" in ours
+    )
+    assert "videos 500, in the paper 5,000; samples 20, in the paper 100" in ours
+
+
+def damaged(*path, value=None):
+    content = copy.deepcopy(evaluation())
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner.pop(path[-1]) if value is None else inner.update({path[-1]: value})
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is broken, it is no JSON"),
+        ("[]", "is of another kind"),
+        ({"numbers": {"x": 1}, "protocol": {}}, "is of another kind"),
+        (damaged("protocol", "clips_sha256"), "is older than this srvp-world"),
+        (damaged("protocol", "definitions"), "is older than this srvp-world"),
+        (damaged("protocol", "metrics"), "is older than this srvp-world"),
+        (damaged("protocol", "samples", value=99), "its hash is not that of its protocol"),
+        (damaged("protocol", "metrics", value=3), "is broken in its protocol"),
+        (damaged("protocol", "training", value=3), "does not tell the training"),
+        (damaged("protocol", "substeps", value="x"), "budget or substeps are no numbers"),
+        (damaged("numbers", "scores", "psnr"), "no score of 'psnr'"),
+        (damaged("numbers", "scores", "ssim", "best", value={"mean": "x"}), "no score of 'ssim'"),
+        (damaged("numbers", "curves", "psnr", value={}), "broken in its curves"),
+        (damaged("numbers", "curves", "frame", value=[6]), "broken in its curves"),
+        (damaged("numbers", "curves", "frame", value=["6"] * 20), "broken in its curves"),
+        (evaluation(name=5), "name is 5"),
+        (evaluation(samples=0), "samples is 0"),
+    ],
+)
+def test_what_cannot_be_gathered_is_refused_by_name(refused, tmp_path, content, words):
+    path = leave(tmp_path / "bad", content)
+    refused(f"bench video {path} --out {tmp_path}/out", path, words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_results_in_folders_are_left_out_and_named(refused, tmp_path, capfd):
+    training = leave(tmp_path / "run", {"numbers": {"iterations": 3}, "protocol": {}})
+    refused(f"bench video {tmp_path}/run", f"{tmp_path}/run holds no results.json")
+    leave(tmp_path / "run" / "evaluation-smmnist", evaluation())
+    line = f"bench video {tmp_path}/run --out {tmp_path}/run/table"
+    for _ in range(2):  # its own results do not disturb it
+        assert run(line) == 0
+        text = capfd.readouterr().out
+        assert f"left out, as it is of another kind: {training}" in text
+        assert text.count("| smmnist, seed 7 |") == 1
+
+
+def test_mistakes_in_the_command(refused, tmp_path):
+    path = leave(tmp_path / "a", evaluation())
+    refused(f"bench video {tmp_path}/none", f"cannot read {tmp_path}/none")
+    refused(f"bench video {path} --out {tmp_path}/a", "already holds another results.json", "--out")
+    refused("bench video --world pendulum", "no option '--world' of `srvp-world bench video`")
+    refused("bench --quiet video", "name the benchmark first")
+    refused("bench vidio", "did you mean 'video'?")
+
+
+def test_recipes_are_commands_that_parse():
+    """Baselines have the flags of the presets that they are compared with."""
+    text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    verbs = []
+    for line in lines:
+        program, *arguments = shlex.split(line, comments=True)
+        if "--preset" in arguments:
+            place = arguments.index("--preset") + 1
+            base = re.sub(r"^svg-|-(mlp|gru|no-z)$", "", arguments[place])
+            assert base in PRESETS, line
+            assert arguments[arguments.index("--out") + 1] == f"runs/{arguments[place]}"
+            arguments[place] = base
+        assert program == "srvp-world"
+        parser_of(arguments)[1].parse(arguments[1:])
+        verbs.append(arguments[0])
+    assert verbs.count("train") == verbs.count("evaluate") == 16
