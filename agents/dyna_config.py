@@ -12,6 +12,8 @@ AGENTS = ("ppo", "a2c", "sac", "dqn", "actor-critic", "cem", "icem", "mppi")
 SEEDS = 4_000_000
 
 _AGENT = preset("agent")
+assert isinstance(_AGENT.model, ModelConfig)
+_MODEL: ModelConfig = _AGENT.model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ class DynaConfig:
     first_policy: Literal["auto", "random", "smooth-random"] = "auto"
     explore: float = 0.3
     max_transitions: int | None = None
-    model: ModelConfig = _AGENT.model
+    model: ModelConfig = _MODEL
     train: TrainConfig = _AGENT.train
     later_updates: int = 1_000
     later_learning_rate: float = 5e-4

@@ -30,6 +30,8 @@ class DreamActions:
             raise ConfigError(
                 f"actions={self.kind!r} do not fit, the world takes {taken}: use {way_out}"
             )
+        if self.kind == "noise" and not world.model.noise_dim:
+            raise ConfigError("actions='noise': this world has no innovation to steer: use 'none'")
         self._bits = own is not None and own.kind == "multibinary"  # SB3 gives them as floats
         self._spec, self._rows, self._device = own, rows, world.device
         self.space = self._space(world)

@@ -27,8 +27,7 @@ from srvp_world.envs.start_source import StartSource
 from srvp_world.envs.starts import StartPool, given_clips, watch
 from srvp_world.envs.view import Shown, Transition, View, observation_space
 from srvp_world.errors import ConfigError, StateError
-from srvp_world.model.state import SRVPState
-from srvp_world.world import Prediction
+from srvp_world.world import Prediction, State
 
 _PLACE, _END = 0, 1  # what the uniform numbers of a draw are for
 
@@ -114,7 +113,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             world = load(world, device or "cpu")
         self.world = world if device is None else world.to(device)
         self.model, self.device = self.world.model, self.world.device
-        check_dream(self.model, num_envs, obs, temperature)
+        check_dream(self.model, num_envs, obs, start, temperature)
         self.num_envs = num_envs
         self.obs, self.start, self.output = obs, start, output
         self._taken = DreamActions(self.world, actions, num_envs)
@@ -146,7 +145,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self.noise: RowNoise | None = None
 
     @property
-    def state(self) -> SRVPState:
+    def state(self) -> State:
         """Where the dreams are now."""
         return self._view.state
 
@@ -266,7 +265,7 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
             rows = self.ended.nonzero()[:, 0].tolist()
             raise StateError(f"the dreams in rows {rows} have ended: reset them before you step on")
 
-    def _imagine(self, given: Tensor | None, noise: Tensor) -> tuple[SRVPState, Prediction]:
+    def _imagine(self, given: Tensor | None, noise: Tensor) -> tuple[State, Prediction]:
         temperature, noise = self.temperature, noise[:, : self.model.noise_dim]
         if self.actions == "noise" and given is not None:
             noise, given, temperature = given, None, 1.0
@@ -285,11 +284,11 @@ class DreamVectorEnv(VectorEnv[Any, Any, Any]):
         self.noise = RowNoise(seeds.to(self.device), normals, uniforms=2)
         return self.noise
 
-    def _draw_starts(self, normal: Tensor, uniform: Tensor) -> tuple[SRVPState, Tensor]:
+    def _draw_starts(self, normal: Tensor, uniform: Tensor) -> tuple[State, Tensor]:
         """Draw a start state for each row, with its place in the pool."""
         return self._starts.draw((normal[:, self.model.noise_dim :], uniform[:, _PLACE:]))
 
-    def _place(self, mask: Tensor, fresh: SRVPState) -> None:
+    def _place(self, mask: Tensor, fresh: State) -> None:
         """Put fresh states into the rows of `mask`, and leave the others as they are."""
         self._view = View(self.model, fresh.where(mask, self._view.state))
         self.elapsed = torch.where(mask, 0, self.elapsed)

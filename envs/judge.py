@@ -11,8 +11,7 @@ from torch import Tensor
 
 from srvp_world.envs.view import Transition
 from srvp_world.errors import ConfigError, did_you_mean
-from srvp_world.model.srvp import SRVP
-from srvp_world.world import Prediction
+from srvp_world.world import Prediction, WorldModel
 
 TransitionFn = Callable[[Transition], Tensor]
 
@@ -43,7 +42,7 @@ class Judge:
     penalty: float
     max_uncertainty: float | None
 
-    def check(self, model: SRVP) -> None:
+    def check(self, model: WorldModel[Any]) -> None:
         """Refuse penalties and maxima that make no sense, or that the world cannot measure.
 
         Raises:
@@ -63,7 +62,11 @@ class Judge:
             )
 
     def __call__(
-        self, model: SRVP, transition: Transition, prediction: Prediction, uniform: Tensor
+        self,
+        model: WorldModel[Any],
+        transition: Transition,
+        prediction: Prediction,
+        uniform: Tensor,
     ) -> Outcome:
         """Judge a step; `uniform` (n,) decides ends that are drawn."""
         rows = len(uniform)

@@ -11,9 +11,8 @@ from einops import rearrange
 from srvp_world.checkpoint import World
 from srvp_world.envs.pixels import Observed, frame_and_vector, make_pixel_env, shown_space
 from srvp_world.errors import ConfigError, DataError, did_you_mean
-from srvp_world.model.state import SRVPState
 from srvp_world.spaces import ActionSpec
-from srvp_world.world import Observation
+from srvp_world.world import Observation, State
 
 OBSERVATIONS = ("latent", "pixels", "dict")
 
@@ -24,7 +23,7 @@ class Watcher:
     def __init__(self, world: World):
         """Watch with a world's model."""
         self.model = world.model
-        self.state: SRVPState | None = None
+        self.state: State | None = None
 
     @torch.no_grad()
     def begin(self, shown: Observed) -> np.ndarray:
@@ -88,7 +87,7 @@ class Watcher:
         beside = torch.tensor(vector[None], dtype=torch.float32, device=self.model.device)
         return Observation(frames, beside)
 
-    def _features(self, state: SRVPState) -> np.ndarray:
+    def _features(self, state: State) -> np.ndarray:
         return self.model.features(state)[0].cpu().numpy()
 
 

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from einops import rearrange
 
+from srvp_world.baselines.svg import SVG
+from srvp_world.baselines.svg_config import SVGConfig
 from srvp_world.checkpoint import StartClips, World
-from srvp_world.config import ModelConfig, TrainConfig, to_json
+from srvp_world.config import TrainConfig, to_json
 from srvp_world.data.coverage import warn_of_coverage
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
@@ -19,12 +21,13 @@ from srvp_world.data.mnist import Digits
 from srvp_world.data.moving_mnist import FRAME, MovingDigits
 from srvp_world.envs.starts import StartPool, clips_of, watch_clips
 from srvp_world.errors import ConfigError, MissingFileError
+from srvp_world.kinds import KINDS, AnyConfig, kind_of
 from srvp_world.model.calibration import calibrate_uncertainty
 from srvp_world.model.srvp import SRVP
 from srvp_world.train.distributed import Processes
 from srvp_world.train.fit import FitResult, fit
 from srvp_world.train.snapshot import BEST, load_weights
-from srvp_world.world import Batch
+from srvp_world.world import Batch, WorldModel
 
 VALIDATION_FRACTION = 0.05
 CALIBRATION = 8  # training batches that tell what uncertainty is usual
@@ -47,7 +50,7 @@ class LearntWorld(NamedTuple):
 
 def learn_world(
     data: Dataset,
-    model: ModelConfig,
+    model: AnyConfig,
     train: TrainConfig,
     run: Path,
     *,
@@ -125,7 +128,7 @@ def learn_world(
 
 def learn_moving_mnist(
     digits: Digits,
-    model: ModelConfig,
+    model: AnyConfig,
     train: TrainConfig,
     run: Path,
     *,
@@ -187,7 +190,7 @@ def learn_moving_mnist(
     return LearntWorld(World(network, clips_of(clips[:start_clips])), pool, result)
 
 
-def _context(config: ModelConfig, train: TrainConfig) -> int:
+def _context(config: AnyConfig, train: TrainConfig) -> int:
     """Say how many frames validations watch; of video, no fewer than the model needs."""
     least = 1 if config.action else config.content_frames
     context = train.conditioning or max(config.content_frames, train.window // 4)
@@ -199,9 +202,19 @@ def _context(config: ModelConfig, train: TrainConfig) -> int:
     return context
 
 
-def fit_to_data(model: ModelConfig, data: Dataset) -> ModelConfig:
-    """Let frames, actions, heads and vector of a configuration follow a data set."""
+def fit_to_data(model: AnyConfig, data: Dataset) -> AnyConfig:
+    """Let frames, actions, heads and vector of a configuration follow a data set.
+
+    Raises:
+        ConfigError: If the model learns from frames alone, and the data have more.
+    """
     info = data.info
+    if isinstance(model, SVGConfig):
+        if info.action or info.rewards or info.vector_dim:
+            raise ConfigError(
+                f"SVG learns from frames alone, but {data.folder} has more: give --frames-only"
+            )
+        return replace(model, frame_size=info.frame_size, channels=info.channels)
     return replace(
         model,
         frame_size=info.frame_size,
@@ -213,11 +226,13 @@ def fit_to_data(model: ModelConfig, data: Dataset) -> ModelConfig:
     )
 
 
-def freeze_statistics(network: SRVP, data: Dataset) -> None:
+def freeze_statistics(network: SRVP | SVG, data: Dataset) -> None:
     """Set the normalisers of rewards and vectors from a data set.
 
     Rewards are bounded by those seen: an agent would soon find out where a head promises more.
     """
+    if isinstance(network, SVG):
+        return
     if data.info.rewards:
         low, high = data.reward_range()
         network.reward_normaliser.bound(torch.tensor([low]), torch.tensor([high]))
@@ -229,7 +244,7 @@ def freeze_statistics(network: SRVP, data: Dataset) -> None:
 
 
 def _set_apart(
-    data: Dataset, held_out: Dataset | None, config: ModelConfig, train: TrainConfig
+    data: Dataset, held_out: Dataset | None, config: AnyConfig, train: TrainConfig
 ) -> tuple[Dataset, Dataset, Sequence[Batch]]:
     """Choose what to validate on, and read it at once: of a live data set it may soon be gone."""
     chosen, apart = held_out, _validating(train)
@@ -249,7 +264,7 @@ def _set_apart(
             data = replace(data, records=Dataset.open(data.folder, live=True).records)
 
 
-def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig, **living: Any) -> Windows:
+def _sampler(data: Dataset, config: AnyConfig, train: TrainConfig, **living: Any) -> Windows:
     return draw_windows(
         data,
         batch_size=train.batch_size,
@@ -262,7 +277,7 @@ def _sampler(data: Dataset, config: ModelConfig, train: TrainConfig, **living: A
     )
 
 
-def check_same_shape(config: ModelConfig, init: World) -> None:
+def check_same_shape(config: AnyConfig, init: World) -> None:
     """Refuse to begin with the weights of a world of another shape.
 
     Raises:
@@ -277,9 +292,9 @@ def check_same_shape(config: ModelConfig, init: World) -> None:
             )
 
 
-def _network(config: ModelConfig, seed: int, init: World | None) -> SRVP:
+def _network(config: AnyConfig, seed: int, init: World | None) -> SRVP | SVG:
     """Make a network with random weights, or with those of a world of the same shape."""
-    network = SRVP(config, seed=seed)
+    network = KINDS[kind_of(config)].network(config, seed=seed)
     if init is not None:
         check_same_shape(config, init)
         network.load_state_dict(init.model.state_dict())
@@ -301,21 +316,23 @@ def _first(batch: Callable[[int], Batch], train: TrainConfig) -> Sequence[Batch]
 
 
 def _finish(
-    network: SRVP, train: TrainConfig, run: Path, clips: StartClips, batches: Sequence[Batch]
+    network: SRVP | SVG, train: TrainConfig, run: Path, clips: StartClips, batches: Sequence[Batch]
 ) -> StartPool:
     """Take the weights that are to be kept; freeze what is usual on clips and on batches."""
     if train.keep == "best" and (run / BEST).exists():
         load_weights(run / BEST, network)
     network.eval().requires_grad_(False)
-    pool = watch_clips(network, clips)
-    features = network.features(pool.states)
+    model: WorldModel[Any] = network
+    pool = watch_clips(model, clips)
+    features = model.features(pool.states)
     network.feature_normaliser.freeze(features.mean(0), features.std(0))
-    calibrate_uncertainty(network, batches)
+    if isinstance(network, SRVP):
+        calibrate_uncertainty(network, batches)
     return pool
 
 
 def _clips(
-    data: Dataset, count: int, config: ModelConfig, seed: int, length: int | None = None
+    data: Dataset, count: int, config: AnyConfig, seed: int, length: int | None = None
 ) -> StartClips:
     """Choose beginnings of episodes at random, or clips of k frames of video."""
     stop = length if data.info.action else config.content_frames

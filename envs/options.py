@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srvp_world.checkpoint import World
 from srvp_world.errors import ConfigError, did_you_mean
-from srvp_world.model.srvp import SRVP
+from srvp_world.world import WorldModel
 
 CHOICES = {
     "obs": ("pixels", "latent", "dict"),
@@ -80,8 +80,10 @@ def row_seeds(seed: Seeds, rows: int) -> list[int | None] | None:
     return seeds
 
 
-def check_dream(model: SRVP, num_envs: int, obs: str, temperature: float) -> None:
-    """Refuse numbers that make no dream, and observations that the world does not have.
+def check_dream(
+    model: WorldModel[Any], num_envs: int, obs: str, start: str, temperature: float
+) -> None:
+    """Refuse numbers that make no dream, and observations and starts that the world does not have.
 
     Raises:
         ConfigError: Naming the value.
@@ -93,6 +95,8 @@ def check_dream(model: SRVP, num_envs: int, obs: str, temperature: float) -> Non
         )
     if obs == "dict" and not model.vector_dim:
         raise ConfigError("obs='dict': this world has no vector beside its frames: use 'pixels'")
+    if start == "prior" and not model.start_noise_dim:
+        raise ConfigError("start='prior': this world has no prior of first states: use 'data'")
 
 
 def is_number(value: Any) -> bool:

@@ -8,7 +8,7 @@ from srvp_world.envs.noise import Draw
 from srvp_world.envs.starts import StartPool, start_pool
 from srvp_world.envs.view import Shown, View
 from srvp_world.errors import ConfigError
-from srvp_world.model.state import SRVPState
+from srvp_world.world import State
 
 _SHOWN_AT_MOST = 1024  # start states; larger pools are not decoded before they are needed
 _SHOWN_AT_ONCE = 64  # start states; more would not be decoded faster
@@ -28,7 +28,7 @@ class StartSource:
         states, first = (pool or start_pool(world)).to(world.device)
         try:
             self._model.features(states.index(first[:1]))
-        except RuntimeError:
+        except (RuntimeError, AttributeError):  # other sizes, or another kind
             raise ConfigError(
                 "the pool is of another world: watch clips with this one's model"
             ) from None
@@ -36,7 +36,7 @@ class StartSource:
         self._shown: Shown | None = None
         self.normals = self._model.start_noise_dim if kind == "prior" else 0  # for each start
 
-    def draw(self, draw: Draw) -> tuple[SRVPState, Tensor]:
+    def draw(self, draw: Draw) -> tuple[State, Tensor]:
         """Choose a state for each row by its normal and its first uniform numbers.
 
         Returns:
@@ -52,7 +52,7 @@ class StartSource:
             states = self._model.prior_start(states, normal)
         return states, place
 
-    def show(self, states: SRVPState, place: Tensor, obs: str) -> Shown:
+    def show(self, states: State, place: Tensor, obs: str) -> Shown:
         """Show states that were drawn, if the pool's are decoded already, for nothing."""
         many = self.pool.states.batch_size > _SHOWN_AT_MOST
         if self.kind == "prior" or obs == "latent" or many:
@@ -67,7 +67,7 @@ class StartSource:
             self._shown = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return {name: value[place] for name, value in self._shown.items()}
 
-    def share(self, states: SRVPState) -> SRVPState:
+    def share(self, states: State) -> State:
         """Let the pool and other states, of which some are new, use one bank of content."""
         self.pool, shared = self._own.sharing(states)  # not of the last one, which would pile up
         return shared

@@ -12,9 +12,7 @@ from torch import Tensor
 from srvp_world.checkpoint import StartClips, World
 from srvp_world.data.episodes import Ending, Episode
 from srvp_world.errors import DataError, SpaceError
-from srvp_world.model.srvp import SRVP
-from srvp_world.model.state import SRVPState
-from srvp_world.world import Observation
+from srvp_world.world import Observation, State, WorldModel
 
 
 class StartPool(NamedTuple):
@@ -25,14 +23,14 @@ class StartPool(NamedTuple):
         first: Rows of `states` at which real episodes begin (all, for video).
     """
 
-    states: SRVPState
+    states: State
     first: Tensor
 
     def to(self, device: torch.device) -> "StartPool":
         """Move the states to a device."""
         return StartPool(self.states.to(device), self.first.to(device))
 
-    def sharing(self, states: SRVPState) -> tuple["StartPool", SRVPState]:
+    def sharing(self, states: State) -> tuple["StartPool", State]:
         """Put the content of the pool and of other states into one bank.
 
         Rows can then be exchanged between them again and again, and nothing grows.
@@ -54,7 +52,7 @@ def start_pool(world: World) -> StartPool:
 
 
 @torch.no_grad()
-def watch_clips(model: SRVP, clips: StartClips) -> StartPool:
+def watch_clips(model: WorldModel[Any], clips: StartClips) -> StartPool:
     """Run the filter over clips with its means, and keep the state at every frame of experience.
 
     Of video, only the state after a whole clip is kept: a dream continues a clip.
@@ -83,7 +81,7 @@ def watch_clips(model: SRVP, clips: StartClips) -> StartPool:
 
 
 @torch.no_grad()
-def watch(model: SRVP, clips: StartClips) -> SRVPState:
+def watch(model: WorldModel[Any], clips: StartClips) -> State:
     """Watch clips of equal length with the filter's means; return the state after each.
 
     Raises:
@@ -94,10 +92,11 @@ def watch(model: SRVP, clips: StartClips) -> SRVPState:
         start = torch.ones(len(clips.frames), dtype=torch.bool, device=model.device)
     actions = None if clips.actions is None else clips.actions.to(model.device)
     seen = _observation(model, clips, slice(None), slice(None))
-    return model.encode(seen, actions, episode_start=start, sample=False)
+    state: State = model.encode(seen, actions, episode_start=start, sample=False)
+    return state
 
 
-def _watch_videos(model: SRVP, clips: StartClips) -> StartPool:
+def _watch_videos(model: WorldModel[Any], clips: StartClips) -> StartPool:
     """Watch clips of equal length together, none of their padding."""
     states = []
     for length in sorted(set(clips.lengths.tolist())):
@@ -135,7 +134,7 @@ def clips_of(episodes: Sequence[Episode]) -> StartClips:
     return StartClips(frames, lengths, actions, begin_episodes=begin, vector=vector)
 
 
-def given_clips(model: SRVP, options: Mapping[str, Any], rows: int) -> StartClips | None:
+def given_clips(model: WorldModel[Any], options: Mapping[str, Any], rows: int) -> StartClips | None:
     """Read the clips that the options of a reset begin from; None where they name none.
 
     The first frame counts as the beginning of an episode where the world takes actions, and as one
@@ -185,7 +184,7 @@ def given_clips(model: SRVP, options: Mapping[str, Any], rows: int) -> StartClip
     )
 
 
-def _given_actions(model: SRVP, actions: Any, frames: int, rows: int) -> Tensor | None:
+def _given_actions(model: WorldModel[Any], actions: Any, frames: int, rows: int) -> Tensor | None:
     """Check the actions between start frames, one fewer than there are frames."""
     if model.action is None:
         if actions is not None:
@@ -242,7 +241,9 @@ def _pad(rows: Tensor, length: int) -> Tensor:
     return torch.cat([rows, tail.expand(length - len(rows), *rows.shape[1:])])
 
 
-def _observation(model: SRVP, clips: StartClips, rows: slice, times: int | slice) -> Observation:
+def _observation(
+    model: WorldModel[Any], clips: StartClips, rows: slice, times: int | slice
+) -> Observation:
     """Turn stored frames, and vectors, of some times into what models take."""
     frames = clips.frames[rows, times].to(model.device)
     vector = None if clips.vector is None else clips.vector[rows, times].to(model.device)

@@ -10,8 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from srvp_world.model.srvp import SRVP
-from srvp_world.model.state import SRVPState
+from srvp_world.world import State, WorldModel
 
 Shown = dict[str, Tensor]
 """Parts of observations: `pixels` uint8 (n, h, w, c), `vector` (n, d), `latent` (n, d)."""
@@ -28,8 +27,8 @@ class View:
         state: n states.
     """
 
-    model: SRVP
-    state: SRVPState
+    model: WorldModel[Any]
+    state: State
 
     @cached_property
     def features(self) -> Tensor:
@@ -88,7 +87,7 @@ class Transition:
         return self.after.vector
 
 
-def observation_space(model: SRVP, obs: str) -> gym.Space[Any]:
+def observation_space(model: WorldModel[Any], obs: str) -> gym.Space[Any]:
     """Give the space of one observation of kind `obs`."""
     c, h, w = model.frame_shape
     pixels = gym.spaces.Box(0, 255, (h, w, c), np.uint8)

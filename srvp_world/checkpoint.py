@@ -17,7 +17,7 @@ from einops import rearrange
 from torch import Tensor
 
 from srvp_world import __version__
-from srvp_world.config import ModelConfig, PixelConfig, from_json, to_json
+from srvp_world.config import PixelConfig, from_json, to_json
 from srvp_world.data.tensors import load_weights as load_weights
 from srvp_world.data.tensors import read_tensors as read_tensors
 from srvp_world.data.tensors import write_tensors as write_tensors
@@ -29,12 +29,11 @@ from srvp_world.errors import (
     WorldFileError,
     did_you_mean,
 )
-from srvp_world.model.srvp import SRVP
+from srvp_world.kinds import KINDS, AnyConfig, Network, kind_of, read_config
 from srvp_world.spaces import ActionSpec
 
 FORMAT_VERSION = 1
 _START_TENSORS = ("frames", "lengths", "actions", "vector")
-KIND = "srvp"
 SHIPPED = Path(str(files("srvp_world"))) / "worlds"
 DEFAULT_WORLD = "pendulum"
 
@@ -71,7 +70,7 @@ class World:
         measured: Its measured quality, with the protocol; free JSON.
     """
 
-    model: SRVP
+    model: Network
     starts: StartClips
     pixels: PixelConfig | None = None
     episode_length: int | None = None
@@ -132,7 +131,7 @@ class World:
         header = {
             "version": FORMAT_VERSION,
             "package": __version__,
-            "kind": KIND,
+            "kind": kind_of(self.model.config),
             "model": to_json(self.model.config),
             "pixels": self.pixels and to_json(self.pixels),
             "episode_length": self.episode_length,
@@ -157,7 +156,7 @@ class _Header:
     version: int
     package: str
     kind: str
-    model: ModelConfig
+    model: dict[str, Any]
     pixels: PixelConfig | None
     episode_length: int | None
     fps: float
@@ -180,8 +179,8 @@ def load(path_or_name: str | Path = DEFAULT_WORLD, device: torch.device | str = 
     target = check_device(device)
     tensors, metadata = read_tensors(_find(path_or_name), "a world file")
     where = f"world file {str(path_or_name)!r}"
-    header = _read_header(metadata, where)
-    model = SRVP(header.model)
+    header, config = _read_header(metadata, where)
+    model = KINDS[header.kind].network(config)
     prefix = "model."
     weights = {
         name.removeprefix(prefix): value
@@ -228,7 +227,7 @@ def _find(path_or_name: str | Path) -> Path:
     return shipped[str(path_or_name)]
 
 
-def _read_header(metadata: Mapping[str, str], where: str) -> _Header:
+def _read_header(metadata: Mapping[str, str], where: str) -> tuple[_Header, AnyConfig]:
     """Check and parse what a world file says beside its tensors."""
     if "srvp_world" not in metadata:
         raise WorldFileError(
@@ -236,7 +235,7 @@ def _read_header(metadata: Mapping[str, str], where: str) -> _Header:
         )
     try:
         header = json.loads(metadata["srvp_world"])
-        if not isinstance(header, dict) or header.get("kind") != KIND:
+        if not isinstance(header, dict) or header.get("kind") not in KINDS:
             raise WorldFileError(
                 f"{where} belongs to srvp-world but is no world: save one with world.save(path)"
             )
@@ -245,7 +244,8 @@ def _read_header(metadata: Mapping[str, str], where: str) -> _Header:
                 f"{where} has format {header.get('version')}, this srvp-world {__version__} reads "
                 f"{FORMAT_VERSION}: upgrade with `pip install -U srvp-world`"
             )
-        return from_json(_Header, header)
+        parsed = from_json(_Header, header)
+        return parsed, read_config(parsed.kind, parsed.model)
     except (ConfigError, json.JSONDecodeError) as error:
         raise WorldFileError(
             f"{where} has a broken header ({error}): save it again with world.save(path)"
@@ -253,7 +253,7 @@ def _read_header(metadata: Mapping[str, str], where: str) -> _Header:
 
 
 def _read_starts(
-    tensors: Mapping[str, Tensor], model: SRVP, begin_episodes: bool, where: str
+    tensors: Mapping[str, Tensor], model: Network, begin_episodes: bool, where: str
 ) -> StartClips:
     """Check and assemble the start clips of a world file."""
     frames, lengths = tensors.get("starts.frames"), tensors.get("starts.lengths")

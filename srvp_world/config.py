@@ -82,7 +82,8 @@ class ModelConfig:
         skips: Whether the decoder also sees the encoder's maps of one frame.
         code_dim: Size of the code h of a frame.
         state_dim: Size of the state y.
-        innovation_dim: Size of the innovation z.
+        innovation_dim: Size of the innovation z; 0 leaves no chance after the first state, which is
+            the paper's ablation without z.
         content_frames: How many frames q(y_1) and the content w are inferred from (k).
         filter: Whether z is inferred by the paper's `lstm` on all frames so far, or from the frame
             and the `state` before it, which corrects itself at any age.
@@ -90,6 +91,8 @@ class ModelConfig:
         inference_layers: Linear layers of q(y_1).
         dynamics_hidden: Width of the prior, of f and of the heads.
         dynamics_layers: Linear layers of the prior and of f.
+        dynamics: What moves the state: the paper's `residual` f, or what its ablations put in the
+            place of y + f: an `mlp` of the same layers, or a `gru` cell. These have no substeps.
         substeps: Euler steps per frame in training.
         dynamics_gain: Gain of the orthogonal initialisation of f.
         action: The actions that the world takes, or None for video.
@@ -119,6 +122,7 @@ class ModelConfig:
     inference_layers: int = 3
     dynamics_hidden: int = 512
     dynamics_layers: int = 4
+    dynamics: Literal["residual", "mlp", "gru"] = "residual"
     substeps: int = 1
     dynamics_gain: float = 1.41
     action: ActionSpec | None = None
@@ -154,7 +158,6 @@ class ModelConfig:
             "filters",
             "code_dim",
             "state_dim",
-            "innovation_dim",
             "content_frames",
             "inference_hidden",
             "dynamics_hidden",
@@ -168,7 +171,11 @@ class ModelConfig:
             _require(
                 getattr(self, name) >= 2, f"{name} must be at least 2, got {getattr(self, name)}"
             )
-        _require(self.vector_dim >= 0, f"vector_dim must not be negative, got {self.vector_dim}")
+        for name in ("innovation_dim", "vector_dim"):
+            _require(
+                getattr(self, name) >= 0, f"{name} must not be negative, got {getattr(self, name)}"
+            )
+        self._check_dynamics()
         _require(
             self.ensemble == 0 or self.ensemble >= 2,
             f"ensemble must be 0, or 2 or more heads to disagree, got {self.ensemble}",
@@ -176,6 +183,24 @@ class ModelConfig:
         _require(
             not self.objective.overshooting or self.code_head or self.reward or self.continuation,
             "overshooting has nothing to hold what it imagines against: set code_head",
+        )
+
+    def _check_dynamics(self) -> None:
+        """Refuse dynamics that do not exist, have no dt or read nothing."""
+        _require(
+            self.dynamics in ("residual", "mlp", "gru"),
+            f"dynamics must be 'residual', 'mlp' or 'gru', got {self.dynamics!r}",
+        )
+        _require(
+            self.dynamics == "residual" or self.substeps == 1,
+            f"substeps must be 1 with dynamics {self.dynamics!r}, which have no dt, got "
+            f"{self.substeps}: only 'residual' ones have",
+        )
+        reads = self.innovation_dim or self.action or self.content_in_dynamics
+        _require(
+            self.dynamics != "gru" or bool(reads),
+            "dynamics 'gru' without innovations, actions and content read nothing: set "
+            "innovation_dim, or choose 'residual' or 'mlp'",
         )
 
 
@@ -337,6 +362,8 @@ def from_json(cls: type[T], data: Any) -> T:
 def _convert(value: Any, hint: Any, where: str) -> Any:
     """Convert one JSON value to the type of its field."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(value) and isinstance(value, arguments or hint):
+        return value  # a configuration that was built before
     if origin in (Union, types.UnionType):  # only `X | None` occurs
         return None if value is None else _convert(value, arguments[0], where)
     if dataclasses.is_dataclass(hint):

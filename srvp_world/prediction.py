@@ -5,6 +5,7 @@ clip is held for `n` frames in the watched part.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,12 @@ from srvp_world.errors import ConfigError
 from srvp_world.model.srvp import SRVP
 from srvp_world.model.state import SRVPState
 from srvp_world.pictures import PAPER, UNSEEN, bordered
-from srvp_world.world import Observation
+from srvp_world.world import Observation, State, WorldModel
 
 
 @torch.no_grad()
 def predict_clip(
-    model: SRVP,
+    model: WorldModel[Any],
     frames: np.ndarray,
     horizon: int,
     *,
@@ -85,9 +86,9 @@ def predict_clip(
             for i in range(horizon):
                 action = None if given is None else given[:, len(frames) - 1 + i]
                 noise = None if sample else torch.zeros(1, model.noise_dim, device=model.device)
-                path, _ = model.advance(state, action, noise, temperature, generator, substeps)
-                state = state.imagined(path[:, -1])
-                shown.append(_decode(model, state, path if substeps else path[:, -1:]))
+                chance = {"noise": noise, "temperature": temperature, "generator": generator}
+                state, imagined = _imagine(model, state, action, substeps, chance)
+                shown.append(_to_pixels(imagined))
                 bar.update()
             futures.append(np.concatenate(shown))
     held = hold(frames, substeps or 1)
@@ -139,9 +140,24 @@ def _to_tensor(values: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
 
-def _decode(model: SRVP, state: SRVPState, path: Tensor) -> np.ndarray:
-    """Show states (1, t, state_dim) on the way as (t, h, w, c) uint8."""
-    frames = model.decode_clip(path, state.bank)[0]
-    pixels = (frames.clamp(0, 1) * 255).round().byte()
+def _imagine(
+    model: WorldModel[Any],
+    state: State,
+    action: Tensor | None,
+    substeps: int | None,
+    chance: dict[str, Any],
+) -> tuple[State, Tensor]:
+    """Imagine a step of time; give the state after it, and frames (1, substeps or 1, c, h, w)."""
+    if substeps is None or not isinstance(model, SRVP):  # others know no time between frames
+        state, _ = model.step(state, action, substeps=substeps, **chance)
+        return state, model.decode(state)[:, None]
+    assert isinstance(state, SRVPState)
+    path, _ = model.advance(state, action, substeps=substeps, **chance)
+    return state.imagined(path[:, -1]), model.decode_clip(path, state.bank)
+
+
+def _to_pixels(frames: Tensor) -> np.ndarray:
+    """Turn frames (1, t, c, h, w) into (t, h, w, c) uint8."""
+    pixels = (frames[0].clamp(0, 1) * 255).round().byte()
     shown: np.ndarray = rearrange(pixels, "t c h w -> t h w c").cpu().numpy()
     return shown

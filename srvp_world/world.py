@@ -216,12 +216,12 @@ class WorldModel(Protocol[S]):
 
     @property
     def noise_dim(self) -> int:
-        """Size of the standard normal noise that one step consumes."""
+        """Size of the standard normal noise that one step consumes; 0 where nothing is drawn."""
         ...
 
     @property
     def start_noise_dim(self) -> int:
-        """Size of the standard normal noise that a start from the prior consumes."""
+        """Size of the standard normal noise of a start from the prior; 0 where there is none."""
         ...
 
     @property

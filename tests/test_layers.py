@@ -16,7 +16,7 @@ LAYERS = (
     "metrics",
     "data",
     "baselines",
-    "checkpoint original pictures prediction presets results",
+    "checkpoint kinds original pictures prediction presets results",
     "train",
     "envs testing",
     "agents",

@@ -1,5 +1,7 @@
 """The paper's hyper-parameters by name, as the original's code and README have them."""
 
+from dataclasses import replace
+
 import pytest
 
 from srvp_world.errors import UnknownNameError
@@ -79,6 +81,60 @@ def test_every_preset_can_validate_what_it_trains_on():
     for chosen in PRESETS.values():
         assert chosen.train.conditioning < chosen.train.window
         assert chosen.model.content_frames <= chosen.train.window
+
+
+ABLATIONS = {"mlp": ("dynamics", "mlp"), "gru": ("dynamics", "gru"), "no-z": ("innovation_dim", 0)}
+COMPARED = ("smmnist", "mmnist", "smmnist-small", "mmnist-small")
+
+
+@pytest.mark.parametrize("base", COMPARED)
+def test_ablations_differ_from_the_papers_model_in_one_field(base):
+    paper = preset(base)
+    for name, (field, value) in ABLATIONS.items():
+        ablation = preset(f"{base}-{name}")
+        assert ablation == replace(paper, model=replace(paper.model, **{field: value}))
+        assert ablation != paper
+
+
+@pytest.mark.parametrize("base", COMPARED)
+def test_svg_sees_the_clips_of_the_world_that_it_is_compared_with(base):
+    paper, svg = preset(base), preset(f"svg-{base}")
+    assert (svg.data, svg.every_digit) == (paper.data, paper.every_digit)
+    assert (svg.train.window, svg.train.conditioning) == (paper.train.window, 5)
+    assert svg.model.content_frames == paper.model.content_frames
+    assert svg.model.filters == paper.model.filters
+    if "small" in base:  # an equal budget
+        for name in ("iterations", "batch_size", "precision", "validate_every"):
+            assert getattr(svg.train, name) == getattr(paper.train, name)
+
+
+SVG = {
+    # updates, batch, frames, watched, rate, encoder, channels, z, weight of the KL
+    "svg-smmnist": (180_000, 100, 15, 5, 2e-3, "dcgan", 1, 10, 1e-4),
+    "svg-mmnist": (180_000, 100, 15, 5, 2e-3, "dcgan", 1, 10, 1e-4),
+    "svg-kth": (180_000, 100, 20, 10, 8e-4, "vgg", 1, 24, 1e-6),
+    "svg-bair": (180_000, 100, 12, 2, 2e-3, "vgg", 3, 64, 1e-4),
+}
+
+
+@pytest.mark.parametrize("name", SVG)
+def test_svg_is_fitted_as_its_own_code_does(name):
+    model, train = preset(name).model, preset(name).train
+    assert SVG[name] == (
+        train.iterations,
+        train.batch_size,
+        train.window,
+        train.conditioning,
+        train.learning_rate,
+        model.architecture,
+        model.channels,
+        model.innovation_dim,
+        model.objective.beta_z,
+    )
+    assert (train.decay, train.clip_norm, train.precision) == (0, 0, "float32")
+    assert model.content_frames == train.conditioning and not model.batch_statistics
+    assert (model.code_dim, model.recurrent_hidden, model.filters) == (128, 256, 64)
+    assert (model.predictor_layers, model.inference_layers) == (2, 1)
 
 
 def test_an_unknown_preset_is_named_with_the_nearest():

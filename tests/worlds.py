@@ -5,6 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from srvp_world.baselines.svg import SVG
+from srvp_world.baselines.svg_config import SVGConfig
 from srvp_world.checkpoint import StartClips, World
 from srvp_world.config import ModelConfig
 from srvp_world.model.srvp import SRVP
@@ -34,6 +36,14 @@ CONFIG = ModelConfig(
     reward=True,
     continuation=True,
 )
+SVG_CONFIG = SVGConfig(
+    frame_size=32,
+    filters=2,
+    code_dim=8,
+    innovation_dim=3,
+    content_frames=2,
+    recurrent_hidden=16,
+)
 
 
 def tiny_model(action: str = "box", seed: int = 0, **changes) -> SRVP:
@@ -52,8 +62,27 @@ def tiny_model(action: str = "box", seed: int = 0, **changes) -> SRVP:
     return model.eval()
 
 
+def tiny_svg(seed: int = 0, **changes) -> SVG:
+    """Build an SVG whose codes, memories and frames answer to what it sees."""
+    model = SVG(replace(SVG_CONFIG, **changes), seed=seed)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.Linear):
+                module.weight.mul_(20)  # they begin so small that all rows are nearly the same
+        for norm in norms:
+            norm.momentum = 1.0
+        model.train().loss(random_batch(model, (4,) * 16), generator())
+        for norm in norms:
+            norm.momentum = 0.1
+    return model.eval()
+
+
 def tiny_world(
-    action: str = "box", model: SRVP | None = None, lengths: tuple[int, ...] = (6, 4, 5), **fields
+    action: str = "box",
+    model: SRVP | SVG | None = None,
+    lengths: tuple[int, ...] = (6, 4, 5),
+    **fields,
 ) -> World:
     """Give a tiny model start clips, which begin episodes where there are actions."""
     model = model or tiny_model(action)
@@ -71,7 +100,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def random_frames(b: int, t: int, model: SRVP, seed: int = 0) -> Tensor:
+def random_frames(b: int, t: int, model: SRVP | SVG, seed: int = 0) -> Tensor:
     """Draw frames of blocks of 8 pixels, so that convolutions see something."""
     c, h, w = model.frame_shape
     coarse = torch.rand(b, t, c, h // 8, w // 8, generator=generator(seed))
@@ -89,11 +118,11 @@ def random_actions(spec: ActionSpec | None, b: int, t: int, seed: int = 1) -> Te
     return choices.reshape(b, t, *spec.shape)
 
 
-def random_batch(model: SRVP, lengths: tuple[int, ...] = (5, 3, 5), seed: int = 0) -> Batch:
+def random_batch(model: SRVP | SVG, lengths: tuple[int, ...] = (5, 3, 5), seed: int = 0) -> Batch:
     """Draw a batch of windows with these numbers of valid frames; the last begins an episode."""
     b, t = len(lengths), max(lengths)
     draws = generator(seed + 10)
-    size = model.config.vector_dim
+    size = model.vector_dim
     return Batch(
         frames=random_frames(b, t, model, seed),
         valid=torch.arange(t) < torch.tensor(lengths)[:, None],

@@ -10,7 +10,6 @@ import numpy as np
 from einops import rearrange
 
 from srvp_world.benchmark.test_sets import drawn_clips
-from srvp_world.config import ModelConfig
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DESCRIPTION
@@ -24,6 +23,7 @@ from srvp_world.data.moving_mnist import (
     test_trajectories,
 )
 from srvp_world.errors import ConfigError, DataError
+from srvp_world.kinds import AnyConfig
 from srvp_world.spaces import ActionSpec
 
 
@@ -119,7 +119,7 @@ class Clips:
     vector_dim: int = 0
     read: Callable[[int, int], ClipBatch]
 
-    def check_fits(self, config: ModelConfig, protocol: Protocol) -> None:
+    def check_fits(self, config: AnyConfig, protocol: Protocol) -> None:
         """Refuse a world that cannot watch these clips.
 
         Raises:

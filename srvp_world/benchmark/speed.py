@@ -15,7 +15,7 @@ from srvp_world.config import ModelConfig, TrainConfig
 from srvp_world.data.mnist import shipped_digits
 from srvp_world.data.moving_mnist import MovingDigits
 from srvp_world.envs.dream import DreamVectorEnv
-from srvp_world.model.srvp import SRVP
+from srvp_world.kinds import KINDS, AnyConfig, kind_of
 from srvp_world.presets import Preset, preset
 from srvp_world.spaces import ActionSpec
 from srvp_world.train.distributed import Processes
@@ -116,10 +116,12 @@ def table(numbers: dict[str, Any]) -> str:
 def _training(chosen: Preset, device: torch.device) -> tuple[Callable[[], object], int]:
     """Give one update of a preset, and the frames that it takes."""
     config, shape = chosen.train, chosen.model
-    if shape.reward:  # then it is for experience, where there are actions
+    if (
+        isinstance(shape, ModelConfig) and shape.reward
+    ):  # then it is for experience, where there are actions
         action = ActionSpec(kind="box", shape=(1,), low=(-1.0,), high=(1.0,))
         shape = replace(shape, action=action)
-    model = SRVP(shape, seed=0).to(device).train()
+    model = KINDS[kind_of(shape)].network(shape, seed=0).to(device).train()
     trainer = Trainer(model, config, Path(), (), 1, Processes(device=device))
     batch = _random_batch(config, shape).to(device)
     return lambda: trainer.update(batch), config.batch_size * config.window
@@ -138,7 +140,7 @@ def _generating(chosen: Preset) -> tuple[Callable[[], object], int]:
     return lambda: source.batch(0), config.batch_size * config.window
 
 
-def _random_batch(config: TrainConfig, shape: ModelConfig) -> Batch:
+def _random_batch(config: TrainConfig, shape: AnyConfig) -> Batch:
     b, t = config.batch_size, config.window
     generator = torch.Generator().manual_seed(0)
     frames = torch.rand(b, t, shape.channels, *2 * [shape.frame_size], generator=generator)

@@ -49,7 +49,9 @@ class VideoModel(Interface[W]):
         """Watch frames (b, t, c, h, w) once, for all samples."""
         ...
 
-    def imagine(self, watched: W, noise: Tensor, actions: Tensor | None = None) -> Tensor:
+    def imagine(
+        self, watched: W, noise: Tensor, horizon: int, actions: Tensor | None = None
+    ) -> Tensor:
         """Turn noise (b, samples, noise_size) into latents (b, samples, horizon, d)."""
         ...
 
@@ -160,7 +162,7 @@ class _Futures(Generic[W]):
         size = model.noise_size(watched, protocol.horizon)
         clips = range(start, start + len(frames))
         noise = draw_noise(seed, clips, protocol.samples, size).to(model.device)
-        self.states = model.imagine(self.watched, noise, after)
+        self.states = model.imagine(self.watched, noise, protocol.horizon, after)
 
     def score(
         self, metrics: Sequence[Metric], bar: tqdm, distance: VideoDistance | None

@@ -46,7 +46,7 @@ def evaluate_clips(args: Namespace, command: str) -> None:
     from srvp_world.benchmark.video import BATCH_SIZE, KEPT_CLIPS, SEED, evaluate_video
     from srvp_world.checkpoint import load
     from srvp_world.data.files import make_folder
-    from srvp_world.model.sampling import Futures
+    from srvp_world.kinds import KINDS, kind_of
 
     out = args.out or _beside(args.world, args.what)
     if (out / RESULTS).exists():
@@ -56,14 +56,13 @@ def evaluate_clips(args: Namespace, command: str) -> None:
     clips = open_clips(protocol, data)
     clips.check_fits(world.model.config, protocol)
     networks = _networks(args, protocol, clips.count, world.device)
+    futures = KINDS[kind_of(world.model.config)].futures(
+        world.model, substeps=protocol.substeps, observed_substeps=protocol.observed_substeps
+    )
     make_folder(out)
     args.seed = SEED if args.seed is None else args.seed
     scores = evaluate_video(
-        Futures(
-            world.model,
-            substeps=protocol.substeps,
-            observed_substeps=protocol.observed_substeps,
-        ),
+        futures,
         clips,
         protocol,
         metrics=networks.metrics,

@@ -13,9 +13,9 @@ from srvp_world.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
     from srvp_world.checkpoint import World
-    from srvp_world.config import ModelConfig
     from srvp_world.data.mnist import Digits
     from srvp_world.envs.learn import LearntWorld
+    from srvp_world.kinds import AnyConfig
     from srvp_world.presets import Preset
     from srvp_world.train.distributed import Processes
     from srvp_world.train.run import RunConfig
@@ -86,13 +86,12 @@ def _finish(
     learnt: "LearntWorld", plan: "RunConfig", args: Namespace, command: str, processes: "Processes"
 ) -> None:
     """Save the world, write down how the run went, and say so."""
-    from srvp_world.config import to_json
     from srvp_world.results import write_results
 
     plan.save(args.out)
     fit, batch_size = learnt.fit, plan.train.batch_size
     clips = plan.clips_before + fit.iterations * batch_size
-    training = {**to_json(plan), "clips_seen": clips}
+    training = {**plan.as_json(), "clips_seen": clips}
     world = learnt.world.with_measured(training=training)
     path = world.save(args.out / "world.safetensors")
     write_results(
@@ -100,7 +99,7 @@ def _finish(
         vars(fit),
         command=command,
         protocol={
-            **to_json(plan),
+            **plan.as_json(),
             "folder": args.data,
             "resumed": args.resume,
             "live": args.live,
@@ -127,7 +126,7 @@ class _Source:
     """
 
     learn: "Callable[..., LearntWorld]"
-    follow: "Callable[[ModelConfig], ModelConfig]"
+    follow: "Callable[[AnyConfig], AnyConfig]"
     about: dict[str, Any]
 
 
@@ -219,14 +218,21 @@ def _base(args: Namespace) -> "tuple[str, RunConfig | None, RunConfig | Preset]"
 def _plan(args: Namespace, source: _Source, init: "World | None") -> "RunConfig":
     """Put preset, or run to be resumed, and flags together."""
     from srvp_world.envs.learn import check_same_shape
+    from srvp_world.kinds import kind_of
     from srvp_world.train.run import RunConfig
 
     name, stored, base = _base(args)
+    if init and kind_of(init.model.config) != kind_of(base.model):
+        raise ConfigError(
+            f"--init {args.init} is a world of kind {kind_of(init.model.config)!r}, but preset "
+            f"{name!r} is of kind {kind_of(base.model)!r}: choose a --preset of the same kind"
+        )
     if "iterations" in args and "decay" not in args and not stored:
         args.decay = min(base.train.decay, args.iterations)  # short runs decay all the way
-    shape = (
-        base.model if init is None else replace(init.model.config, objective=base.model.objective)
-    )
+    # The kinds are the same, as are the objectives', but for mypy.
+    shape: Any = base.model
+    if init is not None:
+        shape = replace(init.model.config, objective=shape.objective)
     objective = overridden(shape.objective, args)
     fingerprint, clips = (stored.init, stored.clips_before) if stored else ("", 0)
     if init:
@@ -265,6 +271,8 @@ TRAIN = Verb(
         "data --out runs/pendulum --resume",
         "data --out runs/pendulum --live",
         "smmnist --out runs/smmnist --iterations 20000 --decay 10000",
+        "smmnist --preset smmnist-small-gru --out runs/gru",
+        "smmnist --preset svg-smmnist-small --out runs/svg",
         "smmnist --preset smmnist --digits mnist --out runs/paper --device cuda",
     ),
     configure=_configure,

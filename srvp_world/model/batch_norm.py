@@ -23,6 +23,14 @@ def synchronise(model: nn.Module) -> None:
             setattr(model, name, AllReducedBatchNorm(child))
 
 
+def forget_statistics(model: nn.Module) -> None:
+    """Let batch norms know no statistics but those of the batch at hand, in evaluation too."""
+    for norm in model.modules():
+        if isinstance(norm, _BatchNorm):
+            norm.track_running_stats = False
+            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+
+
 class AllReducedBatchNorm(_BatchNorm):
     """Normalises by mean and variance over all processes, which have batches of one shape.
 
@@ -57,7 +65,8 @@ class AllReducedBatchNorm(_BatchNorm):
 
     def _track(self, mean: Tensor, variance: Tensor, numel: int) -> None:
         """Move the running statistics towards those of a global batch."""
-        assert self.running_mean is not None and self.running_var is not None
+        if self.running_mean is None or self.running_var is None:
+            return
         assert self.num_batches_tracked is not None and self.momentum is not None
         count = numel // len(mean) * distributed.get_world_size()
         self.num_batches_tracked.add_(1)

@@ -43,9 +43,11 @@ class MLP(nn.Sequential):
 
 
 def initialise_frames(module: nn.Module) -> None:
-    """Draw a layer's weights as DCGAN does: N(0, 0.02), or N(1, 0.02) for norms."""
+    """Draw a layer's weights as DCGAN does: N(0, 0.02), or N(1, 0.02) for norms; no bias."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)

@@ -6,33 +6,38 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from srvp_world.config import ModelConfig
 from srvp_world.model.blocks import conv_block, initialise_frames
-from srvp_world.model.encoder import VGG_DEPTHS, stage_widths
+from srvp_world.model.encoder import VGG_DEPTHS, FrameNetConfig, stage_widths
 
 
 class Decoder(nn.Module):
-    """Turns content and state, (n, d), into frames in [0, 1]; g in the paper."""
+    """Turns what is shown, (n, d), into frames in [0, 1]; g of content and state in the paper."""
 
-    def __init__(self, config: ModelConfig):
-        """Build the stages of `config.architecture`, coarsest first."""
+    def __init__(self, config: FrameNetConfig, inputs: int, *, bias: bool = False):
+        """Build the stages of `config.architecture`, coarsest first.
+
+        Args:
+            config: Of the model.
+            inputs: Size d of what is decoded.
+            bias: Whether convolutions have biases.
+        """
         super().__init__()
         widths = stage_widths(config)[::-1]
         factor = 2 if config.skips else 1  # skips double the input of each stage
-        inputs = config.inference_hidden + config.state_dim
-        stem = conv_block(TransposedConv(inputs, widths[0], 4, bias=False))
+        stem = conv_block(TransposedConv(inputs, widths[0], 4, bias=bias))
         outputs = [*widths[1:], config.channels]
         if config.architecture == "dcgan":
             self.stem = stem
             stages = [
-                _dcgan_stage(w * factor, o) for w, o in zip(widths[:-1], outputs[:-1], strict=True)
+                _dcgan_stage(w * factor, o, bias)
+                for w, o in zip(widths[:-1], outputs[:-1], strict=True)
             ]
-            stages.append(TransposedConv(widths[-1] * factor, config.channels, 4, 2, 1, bias=False))
+            stages.append(TransposedConv(widths[-1] * factor, config.channels, 4, 2, 1, bias=bias))
         else:
             self.stem = nn.Sequential(stem, nn.Upsample(scale_factor=2))
             depths = VGG_DEPTHS[: len(widths)][::-1]
             stages = [
-                _vgg_stage(depth, width * factor, width, output, last=i == len(widths) - 1)
+                _vgg_stage(depth, width * factor, width, output, bias, last=i == len(widths) - 1)
                 for i, (depth, width, output) in enumerate(
                     zip(depths, widths, outputs, strict=True)
                 )
@@ -73,21 +78,23 @@ class TransposedConv(nn.ConvTranspose2d):
         return result
 
 
-def _dcgan_stage(inputs: int, outputs: int) -> nn.Module:
-    return conv_block(TransposedConv(inputs, outputs, 4, 2, 1, bias=False))
+def _dcgan_stage(inputs: int, outputs: int, bias: bool) -> nn.Module:
+    return conv_block(TransposedConv(inputs, outputs, 4, 2, 1, bias=bias))
 
 
-def _vgg_stage(depth: int, inputs: int, width: int, outputs: int, *, last: bool) -> nn.Module:
+def _vgg_stage(
+    depth: int, inputs: int, width: int, outputs: int, bias: bool, *, last: bool
+) -> nn.Module:
     """Convolve `depth` times and double the resolution; the last stage ends in the frame."""
     layers: list[nn.Module] = [
-        conv_block(nn.Conv2d(width if j else inputs, width, 3, 1, 1, bias=False))
+        conv_block(nn.Conv2d(width if j else inputs, width, 3, 1, 1, bias=bias))
         for j in range(depth - 1)
     ]
     if last:
-        layers.append(TransposedConv(width, outputs, 3, 1, 1, bias=False))
+        layers.append(TransposedConv(width, outputs, 3, 1, 1, bias=bias))
     else:
         layers += [
-            conv_block(nn.Conv2d(width, outputs, 3, 1, 1, bias=False)),
+            conv_block(nn.Conv2d(width, outputs, 3, 1, 1, bias=bias)),
             nn.Upsample(scale_factor=2),
         ]
     return nn.Sequential(*layers)

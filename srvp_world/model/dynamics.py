@@ -1,4 +1,4 @@
-"""What moves the state: the learned prior of the innovation, and the residual (Euler) update."""
+"""What moves the state: the learned prior of the innovation, and the update that it drives."""
 
 from typing import NamedTuple
 
@@ -47,15 +47,21 @@ class Prior(nn.Module):
         return Gaussian.from_raw(self.network(context.join(y)))
 
 
+class NoPrior(nn.Module):
+    """Stands in for the prior where a world has no innovations."""
+
+    def forward(self, y: Tensor, context: Context) -> Gaussian:
+        """Give the distribution of nothing after states y (..., state_dim)."""
+        return Gaussian.nothing(y)
+
+
 class ResidualDynamics(nn.Module):
     """y_{t+dt} = y_t + dt f(y_t, z, a) with dt = 1 / substeps (paper, equations 4 and 7)."""
 
     def __init__(self, config: ModelConfig):
         """Build f."""
         super().__init__()
-        inputs = config.state_dim + config.innovation_dim + context_dim(config)
-        self.network = MLP(inputs, config.dynamics_hidden, config.state_dim, config.dynamics_layers)
-        initialise_dynamics(self.network, config.dynamics_gain)
+        self.network = _build_f(config)
 
     def forward(
         self, y: Tensor, z: Tensor, context: Context, substeps: int
@@ -83,3 +89,57 @@ class ResidualDynamics(nn.Module):
         if substeps == 1:  # nothing to copy, which dreams would feel
             return states[0][:, None], residuals[0][:, None]
         return torch.stack(states, dim=1), torch.stack(residuals, dim=1)
+
+
+class MLPDynamics(nn.Module):
+    """y_{t+1} = f(y_t, z, a): the paper's ablation without the identity beside f."""
+
+    def __init__(self, config: ModelConfig):
+        """Build f as residual dynamics have it."""
+        super().__init__()
+        self.network = _build_f(config)
+
+    def forward(
+        self, y: Tensor, z: Tensor, context: Context, substeps: int
+    ) -> tuple[Tensor, Tensor]:
+        """Move states one frame ahead; see `ResidualDynamics`, but there are no residuals."""
+        return _moved(self.network(context.join(y, z)), substeps)
+
+
+class GRUDynamics(nn.Module):
+    """y_{t+1} = GRU(input (z, a), hidden y_t): the paper's ablation with a recurrent cell.
+
+    The cell keeps PyTorch's initialisation: `dynamics_gain` is for f.
+    """
+
+    def __init__(self, config: ModelConfig):
+        """Build the cell."""
+        super().__init__()
+        self.cell = nn.GRUCell(config.innovation_dim + context_dim(config), config.state_dim)
+
+    def forward(
+        self, y: Tensor, z: Tensor, context: Context, substeps: int
+    ) -> tuple[Tensor, Tensor]:
+        """Move states one frame ahead; see `ResidualDynamics`, but there are no residuals."""
+        return _moved(self.cell(context.join(z), y), substeps)
+
+
+Dynamics = ResidualDynamics | MLPDynamics | GRUDynamics
+DYNAMICS: dict[str, type[Dynamics]] = {
+    "residual": ResidualDynamics,
+    "mlp": MLPDynamics,
+    "gru": GRUDynamics,
+}
+
+
+def _build_f(config: ModelConfig) -> MLP:
+    inputs = config.state_dim + config.innovation_dim + context_dim(config)
+    network = MLP(inputs, config.dynamics_hidden, config.state_dim, config.dynamics_layers)
+    initialise_dynamics(network, config.dynamics_gain)
+    return network
+
+
+def _moved(y: Tensor, substeps: int) -> tuple[Tensor, Tensor]:
+    """Give what dynamics return, with residuals of size 0: nothing is added to anything."""
+    assert substeps == 1, f"only residual dynamics have substeps, got {substeps}"
+    return y[:, None], y[:, None, :0]

@@ -27,6 +27,11 @@ class Gaussian(NamedTuple):
         mean, scale = raw.chunk(2, dim=-1)
         return cls(mean, softplus(scale) + 1e-8)
 
+    @classmethod
+    def nothing(cls, like: Tensor) -> "Gaussian":
+        """Give the distribution of no number at all, with the other axes of a tensor."""
+        return cls(like[..., :0], like[..., :0])
+
     def sample(self, generator: torch.Generator | None = None, shard: Shard = WHOLE) -> Tensor:
         """Draw a reparametrised sample, with the noise of a shard's rows."""
         noise = shard.draw(torch.randn, self.mean.shape, generator, self.mean.device)

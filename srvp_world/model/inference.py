@@ -76,6 +76,23 @@ class Filter(nn.Module):
         return Gaussian.from_raw(self.output(seen))
 
 
+class NoFilter(nn.Module):
+    """Stands in for the filter where a world has no innovations: frames tell nothing new."""
+
+    sees_state = False
+
+    def forward(
+        self, codes: Tensor, previous_actions: Tensor | None, memory: Memory | None
+    ) -> tuple[Tensor, Memory]:
+        """Read codes (b, t, code_dim) and remember nothing of them; see `Filter`."""
+        nothing = codes.new_empty(len(codes), 0)
+        return codes, (nothing, nothing)
+
+    def innovation(self, seen: Tensor, before: Tensor) -> Gaussian:
+        """Give the distribution of nothing at frames (..., d)."""
+        return Gaussian.nothing(seen)
+
+
 class ContentNet(nn.Module):
     """w from a few frames, in any order: the original sums (not averages) over frames."""
 

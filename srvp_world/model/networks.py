@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from srvp_world.config import ModelConfig
 from srvp_world.errors import ConfigError, DataError, SpaceError
 from srvp_world.model.decoder import Decoder
-from srvp_world.model.dynamics import Context, Prior, ResidualDynamics
-from srvp_world.model.encoder import Encoder
+from srvp_world.model.dynamics import DYNAMICS, Context, NoPrior, Prior
+from srvp_world.model.encoder import Encoder, check_frames
 from srvp_world.model.gaussian import Gaussian
 from srvp_world.model.heads import CodeHead, ContinuationHead, Ensemble, RewardHead, VectorNets
-from srvp_world.model.inference import ContentNet, Filter, FirstState
+from srvp_world.model.inference import ContentNet, Filter, FirstState, NoFilter
 from srvp_world.model.normaliser import Normaliser
 from srvp_world.model.state import ContentBank, SRVPState
 from srvp_world.spaces import ActionSpec
@@ -51,12 +51,13 @@ class Networks(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.encoder = Encoder(config)
-            self.decoder = Decoder(config)
+            self.decoder = Decoder(config, config.inference_hidden + config.state_dim)
             self.content_net = ContentNet(config)
             self.first_state = FirstState(config)
-            self.filter = Filter(config)
-            self.prior = Prior(config)
-            self.dynamics = ResidualDynamics(config)
+            chance = config.innovation_dim > 0
+            self.filter: Filter | NoFilter = Filter(config) if chance else NoFilter()
+            self.prior: Prior | NoPrior = Prior(config) if chance else NoPrior()
+            self.dynamics = DYNAMICS[config.dynamics](config)
             self.reward_head = RewardHead(config) if config.reward else None
             self.continuation_head = ContinuationHead(config) if config.continuation else None
             self.code_head = CodeHead(config) if config.code_head else None
@@ -189,7 +190,7 @@ class Networks(nn.Module):
                 shape, device = prior.mean.shape, prior.mean.device
                 noise = torch.randn(shape, generator=generator, device=device)
             z = torch.addcmul(prior.mean, prior.std, noise, value=temperature)
-            substates, _ = self.dynamics(state.y, z, context, self._substeps(substeps))
+            substates, _ = self.dynamics(state.y, z, context, self.check_substeps(substeps))
         return substates, context
 
     def _encode_frames(self, observation: Observation) -> tuple[Tensor, list[Tensor]]:
@@ -209,15 +210,9 @@ class Networks(nn.Module):
     def _check_observation(self, observation: Observation) -> None:
         """Refuse frames and vectors that the encoder cannot read, without looking at values."""
         frames, vector = observation
-        shape, size = tuple(frames.shape), self.config.vector_dim
-        fits = len(shape) == 5 and shape[1] > 0 and shape[2:] == self.frame_shape
-        if not (fits and frames.is_floating_point()):
-            wanted = ", ".join(map(str, self.frame_shape))
-            raise DataError(
-                f"frames must be floats in [0, 1] (b, t, {wanted}), got {frames.dtype} "
-                f"{shape}: resize them, and divide uint8 by 255"
-            )
-        expected = (*shape[:2], size) if size else None
+        check_frames(frames, self.frame_shape)
+        size = self.config.vector_dim
+        expected = (*frames.shape[:2], size) if size else None
         given = None if vector is None else tuple(vector.shape)
         if given != expected:
             raise DataError(
@@ -247,12 +242,22 @@ class Networks(nn.Module):
         encoded = self._encode_actions(action, (state.batch_size,))
         return Context(encoded, state.w if self.config.content_in_dynamics else None)
 
-    def _substeps(self, substeps: int | None) -> int:
+    def check_substeps(self, substeps: int | None) -> int:
+        """Give the number of Euler steps per frame: the trained one for None.
+
+        Raises:
+            ConfigError: For fewer than one, or others than one where dynamics have no dt.
+        """
         if substeps is None:
             return self.config.substeps
         if substeps < 1:
             raise ConfigError(
                 f"substeps must be at least 1, got {substeps}: None is the trained number"
+            )
+        if substeps != 1 and self.config.dynamics != "residual":
+            raise ConfigError(
+                f"substeps are {substeps}, but {self.config.dynamics!r} dynamics have no dt: "
+                "leave substeps out, or train 'residual' dynamics"
             )
         return substeps
 

@@ -29,10 +29,13 @@ class Futures:
             model: In evaluation mode.
             substeps: Of predicted frames.
             observed_substeps: Of observed frames.
+
+        Raises:
+            ConfigError: For fewer substeps than one, or ones that the dynamics do not know.
         """
         self.model = model
-        self.substeps = substeps
-        self.observed_substeps = observed_substeps
+        self.substeps = model.check_substeps(substeps)
+        self.observed_substeps = model.check_substeps(observed_substeps)
 
     @property
     def device(self) -> torch.device:
@@ -62,12 +65,15 @@ class Futures:
             sample=False,
         )
 
-    def imagine(self, watched: Inference, noise: Tensor, actions: Tensor | None = None) -> Tensor:
+    def imagine(
+        self, watched: Inference, noise: Tensor, horizon: int, actions: Tensor | None = None
+    ) -> Tensor:
         """Draw futures of b clips in latent space.
 
         Args:
             watched: What `watch` gave.
-            noise: (b, samples, noise_size) standard normal; its size decides on the horizon.
+            noise: (b, samples, noise_size) standard normal.
+            horizon: Frames to predict.
             actions: (b, horizon, ...) from the last observed frame on, the same for all samples.
 
         Returns:
@@ -77,14 +83,13 @@ class Futures:
         clip = torch.arange(b, device=noise.device).repeat_interleave(samples)
         flat = rearrange(noise, "b s d -> (b s) d")
         first, rest = flat.tensor_split([self.model.config.state_dim], dim=1)
-        draws = rearrange(rest, "n (t d) -> t n d", d=self.model.config.innovation_dim)
-        steps = self.observed_substeps or self.model.config.substeps
-        y = watched.q_y1.mean[clip] + watched.q_y1.std[clip] * first
         observed = watched.codes.shape[1]
+        draws = rearrange(rest, "n (t d) -> t n d", t=observed - 1 + horizon)
+        y = watched.q_y1.mean[clip] + watched.q_y1.std[clip] * first
         for i in range(observed - 1):
             z = watched.q_z.mean[clip, i] + watched.q_z.std[clip, i] * draws[i]
             now = Context(*(None if part is None else part[clip, i] for part in watched.context))
-            y = self.model.dynamics(y, z, now, steps)[0][:, -1]
+            y = self.model.dynamics(y, z, now, self.observed_substeps)[0][:, -1]
         state = SRVPState(y, watched.content, clip)
         states = []
         for i, draw in enumerate(draws[observed - 1 :]):

@@ -53,7 +53,7 @@ class SRVP(Networks):
             DataError: If frames have another shape, or are fewer than k and start no episode.
             SpaceError: If actions are missing, not wanted or of another shape.
         """
-        substeps = self._substeps(substeps)
+        substeps = self.check_substeps(substeps)
         shown, maps = self._encode_frames(_and(observation, first))
         codes = shown if first is None else shown[:, :-1]
         b, t = codes.shape[:2]
@@ -231,7 +231,7 @@ class SRVP(Networks):
         inference = self.infer(
             Observation(frames), substeps=observed_substeps, sample=sample, generator=generator
         )
-        substeps = self._substeps(substeps)
+        substeps = self.check_substeps(substeps)
         shown = [inference.y[:, :1], inference.substates] if intermediate else [inference.y]
         y, content = inference.y[:, -1], inference.last.w
         for _ in range(horizon):

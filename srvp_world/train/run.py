@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srvp_world.config import ModelConfig, TrainConfig, from_json, to_json
+from srvp_world.config import TrainConfig, from_json, to_json
 from srvp_world.data.files import make_folder, write_atomically
-from srvp_world.errors import ConfigError, WorldFileError
+from srvp_world.errors import ConfigError, WorldFileError, did_you_mean
+from srvp_world.kinds import KINDS, AnyConfig, kind_of, read_config
 from srvp_world.train.snapshot import BEST, LAST
 
 CONFIG = "config.json"
@@ -29,7 +30,7 @@ class RunConfig:
     """
 
     preset: str
-    model: ModelConfig
+    model: AnyConfig
     train: TrainConfig
     data: str = ""
     episodes: int = 0
@@ -44,7 +45,11 @@ class RunConfig:
             OutputError: If the folder cannot be written.
         """
         make_folder(run)
-        write_atomically(run / CONFIG, (json.dumps(to_json(self), indent=2) + "\n").encode())
+        write_atomically(run / CONFIG, (json.dumps(self.as_json(), indent=2) + "\n").encode())
+
+    def as_json(self) -> dict[str, Any]:
+        """Give all of it, and of which kind the model is."""
+        return {"kind": kind_of(self.model), **to_json(self)}
 
     def check_continues(self, stored: "RunConfig", run: Path) -> None:
         """Refuse to go on with another model or other data; snapshots check how it is fitted.
@@ -69,7 +74,7 @@ def read_run(run: Path) -> RunConfig:
     """
     path = run / CONFIG
     try:
-        return from_json(RunConfig, json.loads(path.read_text(encoding="utf-8")))
+        return from_json(RunConfig, _with_model(json.loads(path.read_text(encoding="utf-8"))))
     except OSError:
         raise WorldFileError(
             f"{run} holds no training run ({CONFIG} is missing): train without --resume"
@@ -85,8 +90,19 @@ def holds_run(run: Path) -> bool:
     return any((run / name).exists() for name in (LAST, BEST))
 
 
+def _with_model(data: Any) -> Any:
+    """Build the model's configuration, of the kind that is written beside it."""
+    if not isinstance(data, dict) or "model" not in data:
+        return data
+    data = {"kind": "srvp", **data}  # which was not written down when there was no other
+    kind = str(data.pop("kind"))
+    if kind not in KINDS:
+        raise ConfigError(f"the model is of kind {kind!r}: {did_you_mean(kind, KINDS)}")
+    return {**data, "model": read_config(kind, data["model"])}
+
+
 def _flat(config: RunConfig) -> dict[str, Any]:
-    values = to_json(config)
+    values = config.as_json()
     model = values.pop("model")
     objective = model.pop("objective")
     del values["train"]

@@ -49,7 +49,7 @@ class Toy:
         self.shape = frames.shape[2:]
         return frames[:, -1, 0, 0, 0]
 
-    def imagine(self, watched, noise, actions=None):
+    def imagine(self, watched, noise, horizon, actions=None):
         time = torch.arange(1, self.horizon + 1) / 255
         wrong = self.brighter * torch.arange(noise.shape[1])
         return (watched[:, None, None] + wrong[:, None] + time)[..., None]
@@ -190,7 +190,7 @@ def test_diversity_is_the_mean_over_pairs() -> None:
     frames = torch.from_numpy(clips.read(0, 1).frames).movedim(-1, 2).float() / 255
     watched = futures.watch(frames[:, :3])
     noise = draw_noise(1, range(1), 3, futures.noise_size(3, 4))
-    a, b, c = futures.decode(watched, futures.imagine(watched, noise))[0]
+    a, b, c = futures.decode(watched, futures.imagine(watched, noise, 4))[0]
     pairs = torch.stack([(a - b).square(), (a - c).square(), (b - c).square()])
     scores = evaluate(futures, clips)
     np.testing.assert_allclose(scores.diversity[0], pairs.mean(dim=(0, 2, 3, 4)), rtol=1e-3)

@@ -45,7 +45,7 @@ class Brighter:
     def watch(self, frames, actions=None):
         return frames[:, -1]
 
-    def imagine(self, watched, noise, actions=None):
+    def imagine(self, watched, noise, horizon, actions=None):
         levels = 10 * torch.arange(noise.shape[1]) + 0.9
         return repeat(levels / 255, "s -> b s t 1", b=len(watched), t=self.horizon)
 

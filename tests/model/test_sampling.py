@@ -20,7 +20,7 @@ def test_without_noise_it_is_the_models_own_prediction(skips, substeps, observed
     frames = random_frames(3, 4, model)
     futures = Futures(model, substeps=substeps, observed_substeps=observed_substeps)
     watched = futures.watch(frames)
-    states = futures.imagine(watched, torch.zeros(3, 2, futures.noise_size(4, 5)))
+    states = futures.imagine(watched, torch.zeros(3, 2, futures.noise_size(4, 5)), 5)
     expected = model.predict(
         frames, 5, substeps=substeps, observed_substeps=observed_substeps, sample=False
     )
@@ -38,7 +38,7 @@ def test_every_sample_draws_the_posterior_of_the_observed_frames_again() -> None
     futures = Futures(model)
     noise = noise_for(futures, 2, 3, 3, 2)
     watched = futures.watch(frames)
-    states = futures.imagine(watched, noise)
+    states = futures.imagine(watched, noise, 2)
     d, e = model.config.state_dim, model.config.innovation_dim
     for clip in range(2):
         for sample in range(3):
@@ -62,7 +62,9 @@ def test_actions_are_taken_after_the_frames_that_they_follow() -> None:
     frames, actions = random_frames(2, 3, model), random_actions(model.action, 2, 6)
     futures = Futures(model)
     watched = futures.watch(frames, actions[:, :2])
-    states = futures.imagine(watched, torch.zeros(2, 1, futures.noise_size(3, 4)), actions[:, 2:])
+    states = futures.imagine(
+        watched, torch.zeros(2, 1, futures.noise_size(3, 4)), 4, actions[:, 2:]
+    )
     start = torch.ones(2, dtype=torch.bool)
     state = model.encode(Observation(frames), actions[:, :2], episode_start=start, sample=False)
     for i in range(4):
@@ -76,7 +78,7 @@ def test_frames_that_are_decoded_in_pieces_keep_their_clip(monkeypatch) -> None:
     model = tiny_model("none", skips=True, reward=False, continuation=False)
     futures = Futures(model)
     watched = futures.watch(random_frames(3, 2, model))
-    states = futures.imagine(watched, noise_for(futures, 3, 2, 2, 3))
+    states = futures.imagine(watched, noise_for(futures, 3, 2, 2, 3), 3)
     whole = futures.decode(watched, states)
     monkeypatch.setattr(sampling, "DECODED_AT_ONCE", 4)
     pieces = futures.decode(watched, states)

@@ -1,0 +1,1 @@
+"""Other models behind the same protocol, to compare worlds with."""
