@@ -79,7 +79,7 @@ def _tell(message: str) -> None:
 def parser_of(arguments: Sequence[str]) -> tuple[Verb | None, Parser]:
     """Find the verb and build its parser, or that of the command where no verb comes first."""
     if not arguments or arguments[0].startswith("-"):
-        verbs = "\n".join(f"  {name:<10}{verb.summary}" for name, verb in VERBS.items())
+        verbs = "\n".join(f"  {name:<12}{verb.summary}" for name, verb in VERBS.items())
         parser = Parser(
             prog="srvp-world",
             usage="srvp-world VERB ...",
