@@ -13,6 +13,7 @@ from srvp_world.commands.collect import COLLECT
 from srvp_world.commands.data import DATA
 from srvp_world.commands.demo import DEMO
 from srvp_world.commands.evaluate import EVALUATE
+from srvp_world.commands.experiment import EXPERIMENT
 from srvp_world.commands.parser import Parser
 from srvp_world.commands.play import PLAY
 from srvp_world.commands.predict import PREDICT
@@ -31,6 +32,7 @@ VERBS = {
     "play": PLAY,
     "report": REPORT,
     "bench": BENCH,
+    "experiment": EXPERIMENT,
     "demo": DEMO,
 }
 
