@@ -82,7 +82,7 @@ def measure_swap(
     model = state_space_model(world, WANTS)
     if clips.count < 2:
         raise ConfigError("one clip alone has none to swap with: give --videos 2 or more")
-    truth = moving_truth(protocol, clips)
+    truth = moving_truth(protocol, clips, progress=progress)
     scores: dict[str, list[np.ndarray]] = {}
     with tqdm(total=clips.count, desc="swap", unit="clip", disable=not progress) as bar:
         for part in batches(clips.count):
@@ -183,5 +183,5 @@ def _draw(frames: Tensor, swapped: Tensor, name: str, path: Path) -> None:
         rows[f"y: clip {i + 1}"] = to_pixels(frames[i, times])
         rows[f"w: clip {content + 1} (pair {i + 1})"] = to_pixels(frames[content, times])
         rows[f"y {i + 1} with w {content + 1}"] = to_pixels(swapped[i, times])
-    words = f"{name}: the third row of each three moves as the first and looks like the second"
-    draw_rows(rows, [str(time + 1) for time in times], words + ", if w and y part", path)
+    words = f"{name}: rows of three: dynamics, content, both"
+    draw_rows(rows, [str(time + 1) for time in times], words, path)

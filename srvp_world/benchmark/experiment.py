@@ -18,8 +18,6 @@ from srvp_world.data.mnist import test_digits
 from srvp_world.data.moving_mnist import (
     STOCHASTIC,
     TEST_LENGTH,
-    TEST_VIDEOS,
-    Trajectories,
     test_trajectories,
 )
 from srvp_world.errors import ConfigError
@@ -75,20 +73,24 @@ def state_space_model(world: World, wants: str) -> SRVP:
     return world.model
 
 
-def moving_truth(protocol: Protocol, clips: Clips, substeps: int = 1) -> Truth | None:
-    """Give true positions for the clips of a protocol, also between frames; None where unknown."""
+def moving_truth(
+    protocol: Protocol, clips: Clips, substeps: int = 1, *, progress: bool = False
+) -> Truth | None:
+    """Give true positions for the clips of a protocol, also between frames; None where unknown.
+
+    As for the clips themselves, paths are drawn at the paper's length and then cut.
+    """
     if protocol.name not in STOCHASTIC:
         return None
-    movement = paths(protocol.name, clips.count, substeps)
+    movement = test_trajectories(
+        stochastic=STOCHASTIC[protocol.name],
+        length=TEST_LENGTH[protocol.name],
+        videos=clips.count,
+        substeps=substeps,
+        progress=progress,
+    )
     positions = movement.positions[:, : (protocol.length - 1) * substeps + 1]
     return Truth(test_digits().images[movement.digits], positions)
-
-
-def paths(name: str, videos: int = TEST_VIDEOS, substeps: int = 1) -> Trajectories:
-    """Give how digits move in the first test videos, at the paper's length; see `_moving_mnist`."""
-    return test_trajectories(
-        stochastic=STOCHASTIC[name], length=TEST_LENGTH[name], videos=videos, substeps=substeps
-    )
 
 
 def to_frames(pixels: np.ndarray, device: torch.device) -> Tensor:

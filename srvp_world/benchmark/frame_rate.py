@@ -34,6 +34,7 @@ from srvp_world.checkpoint import World
 from srvp_world.data.subpixel import draw_between
 from srvp_world.metrics.frame import METRICS
 from srvp_world.model.sampling import Futures
+from srvp_world.model.state import Inference
 
 RATES = (1, 2, 4)  # how many times the frames of training
 WANTS = "time between frames"
@@ -89,7 +90,7 @@ def measure_frame_rate(
         rate: Futures(model, substeps=trained * rate, observed_substeps=protocol.observed_substeps)
         for rate in RATES
     }
-    truth = moving_truth(protocol, clips, RATES[-1])
+    truth = moving_truth(protocol, clips, RATES[-1], progress=progress)
     parts: dict[int, list[Scores]] = {rate: [] for rate in RATES}
     total = len(RATES) * clips.count * protocol.samples
     with tqdm(total=total, desc="frame rate", unit="future", disable=not progress) as bar:
@@ -103,16 +104,10 @@ def measure_frame_rate(
             for rate in RATES:
                 true = _true_frames(frames, truth, slice(start, stop), rate, protocol)
                 each = []
-                for i in range(protocol.samples):
-                    drawn = noise[:, i : i + 1].to(world.device)
-                    states = futures[rate].imagine(
-                        watched, drawn, protocol.horizon, intermediate=True
-                    )
-                    kept = states[:, :, trained - 1 :: trained]
-                    predicted = futures[rate].decode(watched, kept).clamp(0, 1)
+                for one in noise.to(world.device).split(1, dim=1):
+                    predicted = _predict(futures[rate], watched, one, protocol.horizon)
+                    rows.setdefault(rate, predicted[0, 0])
                     each.append(score_rate(predicted, true, rate))
-                    if i == 0:
-                        rows[rate] = predicted[0, 0]
                     bar.update(stop - start)
                 parts[rate].append(_join(each, axis=1))
             if start == 0:
@@ -123,6 +118,13 @@ def measure_frame_rate(
             for rate in RATES
         }
     }
+
+
+def _predict(futures: Futures, watched: Inference, noise: Tensor, horizon: int) -> Tensor:
+    """Decode the states that the rate asks for: of the Euler steps every `trained`-th one."""
+    trained = futures.model.config.substeps
+    states = futures.imagine(watched, noise, horizon, intermediate=True)
+    return futures.decode(watched, states[:, :, trained - 1 :: trained]).clamp(0, 1)
 
 
 def score_rate(predicted: Tensor, true: Tensor, rate: int) -> Scores:

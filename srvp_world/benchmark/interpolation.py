@@ -145,9 +145,7 @@ def _explained(found: np.ndarray, line: np.ndarray, seen: np.ndarray) -> float |
     """Say which part of the squared way along lines is met; None where there is no way."""
     middle = line.mean(axis=1, keepdims=True)
     missed, way = (
-        (np.square(rest).sum(axis=-1) * seen[:, None])[
-            np.broadcast_to(seen[:, None], rest.shape[:3])
-        ].sum()
+        rearrange(np.square(rest).sum(axis=-1), "pair part t -> pair t part")[seen].sum()
         for rest in (found - line, line - middle)
     )
     return None if way == 0 else float(1 - missed / way)
@@ -176,5 +174,5 @@ def _draw(clips: Tensor, decoded: Tensor, path: Path) -> None:
     for i, video in enumerate(decoded):
         rows[f"{i / (FRACTIONS - 1):.3f}"] = to_pixels(video[times])
     rows["second clip"] = to_pixels(clips[1, times])
-    words = "states of the first clip (0) mixed with those of the second (1), content of the first"
+    words = "y from the first clip (0) to the second (1), w of the first"
     draw_rows(rows, [str(time + 1) for time in times], words, path)

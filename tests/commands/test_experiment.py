@@ -53,7 +53,8 @@ def test_an_experiment_leaves_numbers_their_meaning_and_a_picture(worlds, tmp_pa
     assert results["protocol"]["experiment"] == name and results["machine"]["device"] == "cpu"
     assert len(results["protocol"]["worlds"]) == 1 and len(results["protocol"]["definitions"]) > 3
     (picture,) = out.glob("*.png")
-    assert picture.name in printed and min(Image.open(picture).size) > 64
+    with Image.open(picture) as image:
+        assert picture.name in printed and min(image.size) > 64
     numbers = results["numbers"]
     if name == "frame-rate":
         assert [row["substeps"] for row in numbers["rates"].values()] == [1, 2, 4]
