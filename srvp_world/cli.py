@@ -14,6 +14,7 @@ from srvp_world.commands.collect import COLLECT
 from srvp_world.commands.data import DATA
 from srvp_world.commands.demo import DEMO
 from srvp_world.commands.evaluate import EVALUATE
+from srvp_world.commands.experiment import EXPERIMENT
 from srvp_world.commands.parser import Parser
 from srvp_world.commands.play import PLAY
 from srvp_world.commands.predict import PREDICT
@@ -32,6 +33,7 @@ VERBS = {
     "play": PLAY,
     "report": REPORT,
     "bench": BENCH,
+    "experiment": EXPERIMENT,
     "demo": DEMO,
 }
 
@@ -80,7 +82,7 @@ def _tell(message: str) -> None:
 def parser_of(arguments: Sequence[str]) -> tuple[Verb | None, Parser]:
     """Find the verb and build its parser, or that of the command where no verb comes first."""
     if not arguments or arguments[0].startswith("-"):
-        verbs = "\n".join(f"  {name:<10}{verb.summary}" for name, verb in VERBS.items())
+        verbs = "\n".join(f"  {name:<12}{verb.summary}" for name, verb in VERBS.items())
         parser = Parser(
             prog="srvp-world",
             usage="srvp-world VERB ...",

@@ -78,14 +78,14 @@ def measure_dream(world: World, *, progress: bool = True) -> dict[str, Any]:
         raise ConfigError("this world takes no actions: measure one that was learnt from an agent")
     numbers: dict[str, Any] = {"threads": torch.get_num_threads()}
     with tqdm(total=3 + 2 * bool(world.pixels), desc="dream", disable=not progress) as bar:
-        layer, model = _take_turns(_latent(world, LAYER_BATCH, "torch"), _bare(world))
+        layer, model = take_turns(_latent(world, LAYER_BATCH, "torch"), _bare(world))
         ratios = [one / other for one, other in zip(layer, model, strict=True)]
         numbers["env_layer_overhead"] = median(ratios) - 1
         numbers[f"model_step_us_{LAYER_BATCH}"] = 1e6 * median(model)
         bar.update()
-        numbers["single_latent_step_us"] = 1e6 * median(_take_turns(_single(world))[0])
+        numbers["single_latent_step_us"] = 1e6 * median(take_turns(_single(world))[0])
         bar.update()
-        seconds = median(_take_turns(_latent(world, BATCH, "numpy"))[0])
+        seconds = median(take_turns(_latent(world, BATCH, "numpy"))[0])
         numbers[f"latent_steps_per_second_{BATCH}"] = BATCH / seconds
         bar.update()
         for n in (1, BATCH) if world.pixels else ():
@@ -105,7 +105,7 @@ def dream_table(numbers: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{numbers['threads']} CPU threads"])
 
 
-def _take_turns(*works: Callable[[], object]) -> list[list[float]]:
+def take_turns(*works: Callable[[], object]) -> list[list[float]]:
     """Give the seconds that one call of each work takes, once a round."""
     times = []
     for work in works:
@@ -179,7 +179,7 @@ def _beside_reality(world: World, n: int) -> dict[str, float]:
             if terminated or truncated:
                 env.reset()
 
-        real, imagined = _take_turns(decide, lambda: dream.step(action))
+        real, imagined = take_turns(decide, lambda: dream.step(action))
     ratios = [n * one / other for one, other in zip(real, imagined, strict=True)]
     return {
         f"pixel_speedup_{n}": median(ratios),

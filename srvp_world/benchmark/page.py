@@ -13,7 +13,7 @@ from einops import repeat
 
 from srvp_world.benchmark.floors import FLOORS
 from srvp_world.benchmark.scores import KeptClip, VideoScores, estimate
-from srvp_world.data.files import write_atomically
+from srvp_world.data.files import make_folder, write_atomically
 from srvp_world.metrics.frame import Metric
 from srvp_world.pictures import UNSEEN, bordered
 
@@ -71,7 +71,7 @@ def draw_page(scores: VideoScores, path: Path) -> None:
     if protocol.samples > 1:
         words += f"; best and worst of {protocol.samples} samples by {scores.metrics[0].label}"
     figure.text(_LEFT / width, _BOTTOM / 2 / height, words, ha="left", va="center", size=12)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def shown_frames(conditioning: int, horizon: int) -> list[int]:
@@ -148,7 +148,7 @@ def draw_curves(scores: VideoScores, path: Path, *, trained_frames: int | None =
         f"{protocol.name}: {scores.clips} clips, {protocol.samples} "
         f"{'samples' if protocol.samples > 1 else 'sample'} each, bands of 95 % confidence"
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_metric(scores: VideoScores, metric: Metric, axes: matplotlib.axes.Axes) -> None:
@@ -170,7 +170,13 @@ def _draw_metric(scores: VideoScores, metric: Metric, axes: matplotlib.axes.Axes
     axes.grid(alpha=0.3)
 
 
-def _save(figure: matplotlib.figure.Figure, path: Path) -> None:
+def save_figure(figure: matplotlib.figure.Figure, path: Path) -> None:
+    """Write a figure as PNG, atomically.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=_DPI)
+    make_folder(path.parent)
     write_atomically(path, picture.getvalue())

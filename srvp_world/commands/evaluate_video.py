@@ -136,7 +136,7 @@ def _leave(
     )
     draw_page(scores, out / PAGE)
     save_samples(scores, out / SAMPLES)
-    draw_curves(scores, out / CURVES, trained_frames=_trained_frames(args.world))
+    draw_curves(scores, out / CURVES, trained_frames=trained_frames(args.world))
     print(
         f"{out}: {scores.seconds:.1f} s, {scores.decoded / scores.seconds:,.0f} decoded frames/s; "
         f"see {PAGE}, {CURVES}, {SAMPLES} and {RESULTS}"
@@ -170,7 +170,7 @@ def _describe(scores: "VideoScores", clips: "Clips") -> dict[str, Any]:
     }
 
 
-def _trained_frames(world: str) -> int | None:
+def trained_frames(world: str) -> int | None:
     """Read the length of training clips from the world's run, where it still lies in one."""
     from srvp_world.train.run import read_run
 

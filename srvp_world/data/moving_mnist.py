@@ -106,14 +106,23 @@ def test_set(*, stochastic: bool, length: int, videos: int = TEST_VIDEOS) -> np.
 
 
 def test_trajectories(
-    *, stochastic: bool, length: int, videos: int = TEST_VIDEOS, progress: bool = False
+    *,
+    stochastic: bool,
+    length: int,
+    videos: int = TEST_VIDEOS,
+    substeps: int = 1,
+    progress: bool = False,
 ) -> Trajectories:
-    """Give true positions and speeds of the digits of `test_set`."""
+    """Give true positions and speeds of the digits of `test_set`.
+
+    With `substeps`, also between its frames; see `move`. The draws stay the same.
+    """
     legacy = np.random.RandomState(TEST_SEED)
     digits = legacy.permutation(len(test_digits().images))[: videos * DIGITS]
     starts = np.empty((len(digits), 2), np.int64)
-    speeds = np.empty((len(digits), length, 2), np.int64)
-    positions = np.empty((len(digits), length, 2))
+    times = (length - 1) * substeps + 1
+    speeds = np.empty((len(digits), times, 2), np.int64)
+    positions = np.empty((len(digits), times, 2))
     redraw = partial(_redraw, legacy)
     # One digit after the other, because the original drew its random numbers in that order.
     for i in tqdm(range(len(digits)), desc="test set", delay=2, disable=not progress):
@@ -121,9 +130,11 @@ def test_trajectories(
         speeds[i, 0] = legacy.randint(-MAX_SPEED, MAX_SPEED + 1, 2)
         if stochastic:
             one = slice(i, i + 1)
-            positions[one], speeds[one] = move(starts[one], speeds[one, 0], length, redraw)
+            positions[one], speeds[one] = move(
+                starts[one], speeds[one, 0], length, redraw, substeps
+            )
     if not stochastic:
-        positions, speeds = move(starts, speeds[:, 0], length, None)
+        positions, speeds = move(starts, speeds[:, 0], length, None, substeps)
     return Trajectories(
         rearrange(positions, "(n d) t yx -> n t d yx", d=DIGITS),
         rearrange(speeds, "(n d) t yx -> n t d yx", d=DIGITS),
@@ -151,7 +162,11 @@ def random_trajectories(
 
 
 def move(
-    position: np.ndarray, speed: np.ndarray, length: int, redraw: Redraw | None
+    position: np.ndarray,
+    speed: np.ndarray,
+    length: int,
+    redraw: Redraw | None,
+    substeps: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Move n digits through `length` frames, the first of which shows them where they start.
 
@@ -160,21 +175,25 @@ def move(
         speed: (n, 2) whole numbers.
         length: Frames.
         redraw: Gives new speeds at bounces; None reflects the old ones.
+        substeps: Times to show for each frame but the first, evenly apart. Digits move and bounce
+            as they do without: every `substeps`-th time is a frame.
 
     Returns:
-        Positions (n, length, 2) float64 and speeds (n, length, 2) int64.
+        Positions (n, times, 2) float64 and speeds (n, times, 2) int64, where times are
+        (length - 1) * substeps + 1.
     """
     position, speed = position.astype(np.float64), speed.astype(np.int64)
-    positions = np.empty((len(position), length, 2))
-    speeds = np.empty((len(position), length, 2), np.int64)
-    for t in range(length):
+    times = (length - 1) * substeps + 1
+    positions = np.empty((len(position), times, 2))
+    speeds = np.empty((len(position), times, 2), np.int64)
+    for t in range(times):
         outside = _outside(position)
         while outside.any():
             rows = outside.nonzero()[0]
             position[rows], speed[rows] = _bounce(position[rows], speed[rows], redraw)
             outside = _outside(position)
         positions[:, t], speeds[:, t] = position, speed
-        position = position + speed
+        position = position + speed / substeps
     return positions, speeds
 
 

@@ -66,7 +66,13 @@ class Futures:
         )
 
     def imagine(
-        self, watched: Inference, noise: Tensor, horizon: int, actions: Tensor | None = None
+        self,
+        watched: Inference,
+        noise: Tensor,
+        horizon: int,
+        actions: Tensor | None = None,
+        *,
+        intermediate: bool = False,
     ) -> Tensor:
         """Draw futures of b clips in latent space.
 
@@ -75,9 +81,11 @@ class Futures:
             noise: (b, samples, noise_size) standard normal.
             horizon: Frames to predict.
             actions: (b, horizon, ...) from the last observed frame on, the same for all samples.
+            intermediate: Whether to give a state for every Euler step, not for every frame.
 
         Returns:
-            States of the predicted frames (b, samples, horizon, state_dim).
+            States of the predicted frames (b, samples, horizon, state_dim); with `intermediate`,
+            horizon * substeps states, of which every `substeps`-th is that of a frame.
         """
         b, samples = noise.shape[:2]
         clip = torch.arange(b, device=noise.device).repeat_interleave(samples)
@@ -94,9 +102,10 @@ class Futures:
         states = []
         for i, draw in enumerate(draws[observed - 1 :]):
             action = None if actions is None else actions[clip, i]
-            state, _ = self.model.step(state, action, noise=draw, substeps=self.substeps)
-            states.append(state.y)
-        return rearrange(torch.stack(states), "t (b s) d -> b s t d", b=b)
+            path, _ = self.model.advance(state, action, noise=draw, substeps=self.substeps)
+            state = state.imagined(path[:, -1])
+            states.append(path if intermediate else path[:, -1:])
+        return rearrange(torch.cat(states, dim=1), "(b s) t d -> b s t d", b=b)
 
     def decode(self, watched: Inference, states: Tensor) -> Tensor:
         """Show states (b, samples, t, state_dim) of watched clips as (b, samples, t, c, h, w)."""

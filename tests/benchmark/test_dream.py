@@ -26,7 +26,7 @@ def test_both_sides_take_turns_and_a_call_is_timed(monkeypatch: pytest.MonkeyPat
     def work(name: str, seconds: float):
         return lambda: calls.append(name) or time.sleep(seconds)
 
-    slow, quick = dream._take_turns(work("slow", 0.004), work("quick", 0.001))
+    slow, quick = dream.take_turns(work("slow", 0.004), work("quick", 0.001))
     assert len(slow) == len(quick) == 3
     assert min(slow) >= 0.004 and 0.001 <= min(quick) < 0.004
     turns = "".join(name[0] for name in calls[-3 * 25 :])
