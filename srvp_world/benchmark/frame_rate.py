@@ -104,7 +104,7 @@ def measure_frame_rate(
             for rate in RATES:
                 true = _true_frames(frames, truth, slice(start, stop), rate, protocol)
                 each = []
-                for one in noise.to(world.device).split(1, dim=1):
+                for one in torch.split(noise.to(world.device), 1, dim=1):
                     predicted = _predict(futures[rate], watched, one, protocol.horizon)
                     rows.setdefault(rate, predicted[0, 0])
                     each.append(score_rate(predicted, true, rate))
