@@ -7,8 +7,8 @@ from typing import Any
 from srvp_world.agents.dyna_config import DynaConfig
 from srvp_world.config import PixelConfig
 
-# Short dreams from states that were seen keep to what the world knows. Where it is good their length
-# decides little: docs/agents.md has what PPO got in dreams of 20, 50 and 100 steps.
+# Short dreams from states that were seen keep to what the world knows. Where that is much, their
+# length decides little: docs/agents.md has what PPO got in dreams of 20, 50 and 100 steps.
 _SETTINGS = {
     "ppo": {"num_envs": 128, "horizon": 20, "n_steps": 20, "temperature": 1.0, "gamma": 0.97}
 }
