@@ -54,9 +54,11 @@ def _download(url: str, part: Path, largest: int, progress: bool) -> None:
         ) from None
     name = part.name.removesuffix(".part")
     bar = tqdm(desc=name, unit="B", unit_scale=True, delay=2, disable=not progress)
+    whole = False
     try:
         with target, bar:
             _fill(target, url, largest, bar)
+        whole = True
     except OutputError:
         raise
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -64,6 +66,9 @@ def _download(url: str, part: Path, largest: int, progress: bool) -> None:
             f"cannot fetch {url} ({error}): try again to go on, or put {name} into {part.parent} "
             "by hand"
         ) from None
+    finally:
+        if not whole and not part.stat().st_size:
+            part.unlink()  # there is nothing to go on with
 
 
 def _fill(target: BinaryIO, url: str, largest: int, bar: Any) -> None:

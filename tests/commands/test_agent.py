@@ -205,14 +205,15 @@ def test_more_time_than_was_given_is_told(tmp_path, monkeypatch, capsys):
     def run_dyna(pixels, out, config, **_):
         spread = {"mean": 1.0, "std": 0.0, "each": [1.0]}
         numbers = {"real_return": spread, "dream_return": spread, "kept_round": 1}
-        numbers |= {"real_steps": 5, "minutes": 0.52, "reality": None}
+        numbers |= {"real_steps": 5, "minutes": 0.52, "reality": None, "rounds": rounds}
         return dyna.DynaResult(out=out, world=out, agent=out, pixels=pixels, numbers=numbers)
 
     monkeypatch.setattr(dyna, "run_dyna", run_dyna)
-    for minutes, told in ((0.05, True), (0.6, False)):
+    for minutes, rounds, told in ((0.05, [{}], True), (0.05, [{}, {}], True), (0.6, [{}], False)):
         assert run(f"agent Pendulum-v1 --out {tmp_path}/run --minutes {minutes}") == 0
         text = capsys.readouterr().out
         assert ("it took 0.5 minutes, more than 0.05" in text) == told
+        assert ("are never left out" in text) == (told and len(rounds) == 1)
         assert len(text.splitlines()) == 1 + told
 
 

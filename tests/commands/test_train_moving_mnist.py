@@ -1,6 +1,7 @@
 """`srvp-world train smmnist`: Moving MNIST, made on the fly."""
 
 import gzip
+import hashlib
 import json
 import struct
 
@@ -60,7 +61,7 @@ def test_all_digits_are_taken_where_they_are(tmp_path, monkeypatch, refused):
         size = 40 * (784 if len(shape) == 3 else 1)
         header = struct.pack(f">I{len(shape)}I", magic, *shape)
         (folder / name).write_bytes(gzip.compress(header + bytes(size)))
-        digest = mnist.hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
         monkeypatch.setitem(mnist.CHECKSUMS, name, digest)
     out = tmp_path / "run"
     assert run(f"train mmnist --digits {folder} --out {out} {BRIEF}") == 0
