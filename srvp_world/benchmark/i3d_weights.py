@@ -163,4 +163,4 @@ def _replace(name: str, patterns: tuple[tuple[str, str], ...]) -> str:
 
 
 def _way_out(file: Path) -> str:
-    return f"fetch them with `srvp-world data fetch i3d --out {file.parent}`"
+    return f"download them with `srvp-world data download i3d --out {file.parent}`"

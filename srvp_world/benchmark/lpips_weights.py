@@ -23,7 +23,7 @@ class LoadedLPIPS(NamedTuple):
 
 
 def load_lpips(folder: Path) -> LoadedLPIPS:
-    """Read LPIPS from a folder as `srvp-world data fetch lpips` leaves it.
+    """Read LPIPS from a folder as `srvp-world data download lpips` leaves it.
 
     The files are known by their SHA-256, as the linear weights of v0.0 have the same name, shapes
     and range; and a pickle of known content cannot surprise.
@@ -34,7 +34,7 @@ def load_lpips(folder: Path) -> LoadedLPIPS:
     if not folder.is_dir():
         raise DataError(
             f"no folder {str(folder)!r} with the weights of LPIPS: make it with "
-            f"`srvp-world data fetch lpips --out {folder}`"
+            f"`srvp-world data download lpips --out {folder}`"
         )
     weights: dict[str, Tensor] = {}
     for file in FILES["lpips"]:

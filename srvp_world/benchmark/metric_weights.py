@@ -80,7 +80,7 @@ def check_file(path: Path, file: WeightsFile) -> None:
         DataError: If it is missing, or another file.
     """
     kind = next(kind for kind, files in FILES.items() if file in files)
-    way_out = f"fetch it with `srvp-world data fetch {kind} --out {path.parent}`"
+    way_out = f"download it with `srvp-world data download {kind} --out {path.parent}`"
     if not path.is_file():
         raise DataError(f"{path.parent} lacks {path.name}, {file.what}: {way_out}")
     fault = what_is_wrong(path, file)

@@ -29,7 +29,7 @@ def read_pth(path: Path) -> dict[str, Tensor]:
     if script:
         raise DataError(
             f"{path} is a TorchScript file, which would run its code: save the state_dict that it "
-            "holds as safetensors where you trust it, or fetch the weights as docs/metrics.md says"
+            "holds as safetensors where you trust it, or see docs/metrics.md"
         )
     if old or size > _LARGEST:
         raise DataError(

@@ -185,7 +185,7 @@ CHECK = Verb(
 )
 
 
-def _configure_fetch(parser: Parser, arguments: Sequence[str]) -> None:
+def _configure_download(parser: Parser, arguments: Sequence[str]) -> None:
     add = parser.add_argument
     add(
         "name",
@@ -199,52 +199,54 @@ def _configure_fetch(parser: Parser, arguments: Sequence[str]) -> None:
     add("--mirror", metavar="URL", help="where they come from [where they are published]")
 
 
-def _run_fetch(args: Namespace, command: str) -> None:
-    from srvp_world.benchmark.fetch_weights import fetch_weights
-    from srvp_world.data.mnist import MIRROR, fetch_digits
+def _run_download(args: Namespace, command: str) -> None:
+    from srvp_world.benchmark.download_weights import download_weights
+    from srvp_world.data.mnist import MIRROR, download_digits
 
     if args.name == "mnist":
-        fetch_digits(args.out, mirror=args.mirror or MIRROR, progress=not args.quiet)
+        download_digits(args.out, mirror=args.mirror or MIRROR, progress=not args.quiet)
         print(f"{args.out}: all 60,000 digits, checksums right; train with --digits {args.out}")
         return
     if args.name in ("kth", "bair"):
-        _fetch_raw(args)
+        _download_raw(args)
         return
-    fetch_weights(args.name, args.out, mirror=args.mirror, progress=not args.quiet)
+    download_weights(args.name, args.out, mirror=args.mirror, progress=not args.quiet)
     flag = {"lpips": "--lpips", "i3d": "--fvd"}[args.name]
     print(f"{args.out}: weights whole, checksums right; evaluate with {flag} {args.out}")
 
 
-def _fetch_raw(args: Namespace) -> None:
-    from srvp_world.data.raw_archives import BAIR_MIRROR, KTH_MIRROR, fetch_bair, fetch_kth
+def _download_raw(args: Namespace) -> None:
+    from srvp_world.data.raw_archives import BAIR_MIRROR, KTH_MIRROR, download_bair, download_kth
 
-    fetch, mirror = (fetch_kth, KTH_MIRROR) if args.name == "kth" else (fetch_bair, BAIR_MIRROR)
-    fetch(args.out, mirror=args.mirror or mirror, progress=not args.quiet)
+    download, mirror = (
+        (download_kth, KTH_MIRROR) if args.name == "kth" else (download_bair, BAIR_MIRROR)
+    )
+    download(args.out, mirror=args.mirror or mirror, progress=not args.quiet)
     print(
         f"{args.out}: archives whole; go on with "
         f"`srvp-world data convert {args.name} {args.out} --out data/{args.name}`"
     )
 
 
-def _kept_fetch(args: Namespace, command: str) -> str:
+def _kept_download(args: Namespace, command: str) -> str:
     return "whole files are kept; go on with the same command"
 
 
-FETCH = Verb(
+DOWNLOAD = Verb(
     summary="Download digits, raw videos or weights that are too large to ship, and check them.",
     examples=("mnist --out mnist", "kth --out raw/kth", "lpips --out lpips", "i3d --out i3d"),
-    configure=_configure_fetch,
-    run=_run_fetch,
-    kept=_kept_fetch,
+    configure=_configure_download,
+    run=_run_download,
+    kept=_kept_download,
 )
 
 DATA = group(
-    "Make data sets of videos and of experience, look at data sets, fetch digits and weights.",
+    "Make data sets of videos and of experience, look at data sets, download digits and weights.",
     {
         "import": IMPORT,
         "convert": CONVERT,
         "experience": EXPERIENCE,
         "check": CHECK,
-        "fetch": FETCH,
+        "download": DOWNLOAD,
     },
 )

@@ -57,7 +57,7 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     add("--substeps", type=int, help="Euler steps per predicted frame [as trained]")
     add("--observed-substeps", type=int, help="Euler steps per observed frame [as trained]")
     add("--data", type=Path, metavar="FOLDER", help="test clips of kth, human36m and bair")
-    weights = "measure it, too: its weights, as `srvp-world data fetch {}` leaves them [no]"
+    weights = "measure it, too: its weights, as `srvp-world data download {}` leaves them [no]"
     add("--lpips", type=Path, metavar="FOLDER", help=weights.format("lpips"))
     add("--fvd", type=Path, metavar="PATH", help=weights.format("i3d"))
     add("--batch-size", type=int, metavar="CLIPS", help="clips that are watched at once [16]")

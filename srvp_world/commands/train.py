@@ -177,8 +177,9 @@ def _digits(args: Namespace) -> "Digits":
     name = args.preset or _default_preset(args.data)
     if args.digits is None and preset(name).every_digit and not args.resume:
         raise ConfigError(
-            f"preset {name!r} wants all 60,000 digits: fetch them with `srvp-world data fetch mnist"
-            f" --out FOLDER` and give --digits FOLDER, or take the 10,000 with --digits {SHIPPED}"
+            f"preset {name!r} wants all 60,000 digits: get them with `srvp-world data download "
+            "mnist --out FOLDER` and give --digits FOLDER, or take the 10,000 with "
+            f"--digits {SHIPPED}"
         )
     if args.digits in (None, SHIPPED):
         return shipped_digits()

@@ -179,7 +179,7 @@ def _members(path: Path, left_out: list[LeftOut]) -> Iterator[_File]:
                 if member.isreg():
                     yield _File(inner.parent.name, inner.name, path, member.offset_data, stop)
     except (OSError, tarfile.TarError) as error:
-        reason = f"{path} is no whole tar archive ({error}): fetch it again"
+        reason = f"{path} is no whole tar archive ({error}): download it again"
         left_out.append(LeftOut(str(path), reason))
 
 

@@ -15,12 +15,12 @@ from srvp_world.errors import DataError, OutputError
 _CHUNK = 1 << 20  # bytes
 
 
-def fetch(
+def download(
     url: str, path: Path, *, largest: int, fault: Callable[[Path], str], progress: bool = True
 ) -> None:
     """Download a file, or go on with it, check it, and only then give it its name.
 
-    Until then it is called `PATH.part`; a file that has its name already is not fetched again.
+    Until then it is called `PATH.part`; a file that has its name already is not downloaded again.
 
     Args:
         url: Where it lies.
@@ -36,15 +36,15 @@ def fetch(
     if path.exists():
         return
     part = path.with_name(f"{path.name}.part")
-    _download(url, part, largest, progress)
+    _receive(url, part, largest, progress)
     wrong = fault(part)
     if wrong:
         part.unlink()
-        raise DataError(f"what came from {url} {wrong}: fetch it again, or from another mirror")
+        raise DataError(f"what came from {url} {wrong}: download it again, or from another mirror")
     part.replace(path)
 
 
-def _download(url: str, part: Path, largest: int, progress: bool) -> None:
+def _receive(url: str, part: Path, largest: int, progress: bool) -> None:
     """Download into a file, or go on with what is there of it."""
     try:
         target = part.open("ab")
@@ -63,8 +63,8 @@ def _download(url: str, part: Path, largest: int, progress: bool) -> None:
         raise
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise DataError(
-            f"cannot fetch {url} ({error}): try again to go on, or put {name} into {part.parent} "
-            "by hand"
+            f"cannot download {url} ({error}): try again to go on, or put {name} into "
+            f"{part.parent} by hand"
         ) from None
     finally:
         if not whole and not part.stat().st_size:

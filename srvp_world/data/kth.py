@@ -106,7 +106,7 @@ class _Source:
                     with archive.open(self.member) as packed:
                         shutil.copyfileobj(packed, file)
             except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-                raise DataError(f"{self} cannot be unpacked ({error}): fetch it again") from None
+                raise DataError(f"{self} cannot be unpacked ({error}): download it again") from None
             yield path
 
 
@@ -122,7 +122,7 @@ def _found(raw: Path) -> tuple[dict[str, _Source], list[LeftOut]]:
                 with zipfile.ZipFile(path) as archive:
                     sources += [_Source(path, name) for name in archive.namelist()]
             except (OSError, zipfile.BadZipFile) as error:
-                reason = f"{path} is no whole zip archive ({error}): fetch it again"
+                reason = f"{path} is no whole zip archive ({error}): download it again"
                 left_out.append(LeftOut(str(path), reason))
     found: dict[str, _Source] = {}
     for source in sources:

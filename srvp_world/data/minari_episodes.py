@@ -63,7 +63,7 @@ def _open(name: str | Path) -> Any:
         raise _broken(str(name), error) from None
     hint = did_you_mean(str(name), minari.list_local_datasets())
     raise DataError(
-        f"no Minari data set {str(name)!r} on this machine: {hint} (fetch others with "
+        f"no Minari data set {str(name)!r} on this machine: {hint} (download others with "
         "`minari download ID`)"
     )
 

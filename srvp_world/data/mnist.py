@@ -1,4 +1,4 @@
-"""MNIST digits: those that ship, and the full training set, fetched on request.
+"""MNIST digits: those that ship, and the full training set, downloaded on request.
 
 The digits are by Y. LeCun, C. Cortes and C. J. C. Burges, under CC BY-SA 3.0: `digits/README.md`.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from srvp_world.data.checksums import file_checksum
-from srvp_world.data.download import fetch
+from srvp_world.data.download import download
 from srvp_world.data.files import make_folder
 from srvp_world.errors import DataError
 
@@ -72,7 +72,7 @@ def test_digits() -> Digits:
 
 
 def all_digits(folder: Path) -> Digits:
-    """Read the 60,000 training digits that `fetch_digits` has left in a folder.
+    """Read the 60,000 training digits that `download_digits` has left in a folder.
 
     Raises:
         DataError: If the files are missing, or are not those of MNIST.
@@ -80,15 +80,16 @@ def all_digits(folder: Path) -> Digits:
     for name in CHECKSUMS:
         if not (folder / name).is_file():
             raise DataError(
-                f"{folder} lacks {name}: fetch it with `srvp-world data fetch mnist --out {folder}`"
+                f"{folder} lacks {name}: get it with `srvp-world data download mnist "
+                f"--out {folder}`"
             )
         fault = _fault(folder / name, name)
         if fault:
-            raise DataError(f"{folder / name} {fault}: delete it and fetch it again")
+            raise DataError(f"{folder / name} {fault}: delete it and download it again")
     return _read(folder, "train", "all 60,000 MNIST training digits")
 
 
-def fetch_digits(folder: Path, *, mirror: str = MIRROR, progress: bool = True) -> Path:
+def download_digits(folder: Path, *, mirror: str = MIRROR, progress: bool = True) -> Path:
     """Download the 60,000 training digits (9.9 MB) into a folder; whole files are kept.
 
     Raises:
@@ -97,7 +98,7 @@ def fetch_digits(folder: Path, *, mirror: str = MIRROR, progress: bool = True) -
     """
     make_folder(folder)
     for name in CHECKSUMS:
-        fetch(
+        download(
             f"{mirror}/{name}",
             folder / name,
             largest=_LARGEST_DOWNLOAD,
@@ -125,7 +126,7 @@ def read_idx(path: Path) -> np.ndarray:
             f"cannot read {path} ({error.strerror or error}): give an idx file"
         ) from None
     except (EOFError, zlib.error) as error:
-        raise DataError(f"{path} is truncated ({error}): copy or fetch it again") from None
+        raise DataError(f"{path} is truncated ({error}): copy or download it again") from None
     if len(content) > _LONGEST:
         raise DataError(f"{path} holds more than {_LONGEST:,} bytes: give an idx file of MNIST")
     magic = int.from_bytes(content[:4], "big")
@@ -133,7 +134,7 @@ def read_idx(path: Path) -> np.ndarray:
         known = " or ".join(f"0x{number:08x} ({name})" for name, number in _MAGIC.items())
         raise DataError(
             f"{path} is no idx file of MNIST: its magic number is 0x{magic:08x}, not {known}: "
-            "copy or fetch it again"
+            "copy or download it again"
         )
     axes = magic & 0xFF
     shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(axes))
@@ -143,7 +144,7 @@ def read_idx(path: Path) -> np.ndarray:
     if len(body) != math.prod(shape):
         raise DataError(
             f"{path} says that it holds {shape}, {math.prod(shape)} bytes, but there are "
-            f"{len(body)}: copy or fetch it again"
+            f"{len(body)}: copy or download it again"
         )
     return np.frombuffer(body, np.uint8).reshape(shape)
 
@@ -154,7 +155,7 @@ def _read(folder: Path, stem: str, source: str) -> Digits:
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise DataError(
             f"{folder}: {stem} images {images.shape} and labels {labels.shape} do not belong "
-            "together: copy or fetch them again"
+            "together: copy or download them again"
         )
     return Digits(images, labels, source)
 

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 from srvp_world.data.checksums import file_checksum
-from srvp_world.data.download import fetch
+from srvp_world.data.download import download
 from srvp_world.data.files import make_folder
 from srvp_world.data.kth import ACTIONS
 
@@ -23,7 +23,7 @@ BAIR_SHA256 = "c6f8d164ab2be07174ef597e3e070d7466f3142caddc467b6af119b9458cd9cd"
 _LARGEST_ZIP = 2_000_000_000  # bytes; those of KTH have some hundred millions
 
 
-def fetch_kth(folder: Path, *, mirror: str = KTH_MIRROR, progress: bool = True) -> None:
+def download_kth(folder: Path, *, mirror: str = KTH_MIRROR, progress: bool = True) -> None:
     """Download KTH's six archives (1.1 GB) into a folder, where `plan_kth` reads them.
 
     Raises:
@@ -34,10 +34,10 @@ def fetch_kth(folder: Path, *, mirror: str = KTH_MIRROR, progress: bool = True) 
     for action in ACTIONS:
         path = folder / f"{action}.zip"
         url = f"{mirror}/{path.name}"
-        fetch(url, path, largest=_LARGEST_ZIP, fault=_damage, progress=progress)
+        download(url, path, largest=_LARGEST_ZIP, fault=_damage, progress=progress)
 
 
-def fetch_bair(folder: Path, *, mirror: str = BAIR_MIRROR, progress: bool = True) -> None:
+def download_bair(folder: Path, *, mirror: str = BAIR_MIRROR, progress: bool = True) -> None:
     """Download BAIR's archive (32 GB) into a folder, where `plan_bair` reads it.
 
     Raises:
@@ -47,7 +47,7 @@ def fetch_bair(folder: Path, *, mirror: str = BAIR_MIRROR, progress: bool = True
     make_folder(folder)
     path = folder / BAIR_ARCHIVE
     url = f"{mirror}/{path.name}"
-    fetch(url, path, largest=BAIR_BYTES, fault=_not_bair, progress=progress)
+    download(url, path, largest=BAIR_BYTES, fault=_not_bair, progress=progress)
 
 
 def _damage(path: Path) -> str:

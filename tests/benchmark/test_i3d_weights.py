@@ -19,7 +19,7 @@ from srvp_world.benchmark.metric_weights import RGB_SCRATCH, WRONG
 from srvp_world.errors import DataError
 from srvp_world.metrics.i3d import I3D
 
-FETCH = "srvp-world data fetch i3d --out"
+DOWNLOAD = "srvp-world data download i3d --out"
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_weights_in_pytorchs_forms_are_the_same_weights(
 def test_other_networks_are_refused_by_name(published: Path, tmp_path: Path, monkeypatch) -> None:
     other = random_i3d(seed=1)
     path = write_checkpoint(other, tmp_path / RGB_SCRATCH.name)
-    with pytest.raises(DataError, match=rf"unknown \(.*needs DeepMind's I3D rgb_scratch.*{FETCH}"):
+    with pytest.raises(DataError, match=rf"unknown \(.*needs DeepMind's I3D rgb_.*{DOWNLOAD}"):
         load_i3d(path)
     known = next(what for what in WRONG.values() if "rgb_imagenet" in what)
     monkeypatch.setitem(WRONG, weights_digest(other), known)
@@ -124,7 +124,7 @@ def test_tensors_that_do_not_fit(network: I3D, tmp_path: Path, value, words: str
 
 
 def test_files_that_are_no_weights(checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"no file .*none.pt' with the weights of I3D.*{FETCH}"):
+    with pytest.raises(DataError, match=f"no file .*none.pt' with the weights of I3D.*{DOWNLOAD}"):
         load_i3d(tmp_path / "none.pt")
     with pytest.raises(DataError, match=f"no file .*{RGB_SCRATCH.name}'"):
         load_i3d(tmp_path)

@@ -39,11 +39,11 @@ def test_the_published_hashes() -> None:
 
 
 def test_missing_weights_are_refused_by_name(folder: Path) -> None:
-    fetch = "srvp-world data fetch lpips --out"
-    with pytest.raises(DataError, match=f"no folder .*/none' with the weights of LPIPS.*{fetch}"):
+    way = "srvp-world data download lpips --out"
+    with pytest.raises(DataError, match=f"no folder .*/none' with the weights of LPIPS.*{way}"):
         load_lpips(folder.parent / "none")
     (folder / LINEAR.name).unlink()
-    with pytest.raises(DataError, match=f"lacks alex.pth, the linear weights.*{fetch}"):
+    with pytest.raises(DataError, match=f"lacks alex.pth, the linear weights.*{way}"):
         load_lpips(folder)
 
 

@@ -209,7 +209,7 @@ def test_nothing_to_convert_is_told_in_one_line(raw_kth, refused, tmp_path, capf
         ("data convert kth raw", ["--out"]),
         ("data convert kth raw --out data --worker 2", ["did you mean '--workers'?"]),
         ("data convert kth raw --out data --workers 0", ["--workers must be at least 1, got 0"]),
-        ("data fetch human36m --out raw", ["human36m", "kth", "bair"]),
+        ("data download human36m --out raw", ["human36m", "kth", "bair"]),
     ],
 )
 def test_command_lines_that_make_no_sense(refused, line, words):

@@ -64,8 +64,8 @@ def test_nothing_of_them_is_said_where_they_are_not_asked_for(grey, tmp_path, ca
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--lpips none", ["no folder 'none'", "data fetch lpips --out none"]),
-        ("--fvd none.pt", ["no file 'none.pt'", "data fetch i3d"]),
+        ("--lpips none", ["no folder 'none'", "data download lpips --out none"]),
+        ("--fvd none.pt", ["no file 'none.pt'", "data download i3d"]),
         ("--fvd none.pt --videos 1", ["FVD needs 2 clips", "--videos"]),
         ("--fvd none.pt --horizon 5", ["9 frames at least", "3 + 5 = 8", "--horizon"]),
     ],
@@ -78,9 +78,9 @@ def test_mistakes_are_told_before_anything_is_predicted(grey, refused, tmp_path,
 def test_weights_of_other_versions_are_refused(grey, weights, refused, tmp_path):
     line = f"evaluate {grey} {SMALL} --out {tmp_path}/out"
     torch.save({"lin0.model.1.weight": torch.zeros(1, 64, 1, 1)}, weights / "lpips" / LINEAR.name)
-    refused(f"{line} --lpips {weights}/lpips", LINEAR.name, "LPIPS v0.1", "data fetch lpips")
+    refused(f"{line} --lpips {weights}/lpips", LINEAR.name, "LPIPS v0.1", "data download lpips")
     write_checkpoint(random_i3d(seed=1), weights / "i3d" / RGB_SCRATCH.name)
-    refused(f"{line} --fvd {weights}/i3d", "unknown", "rgb_scratch", "data fetch i3d")
+    refused(f"{line} --fvd {weights}/i3d", "unknown", "rgb_scratch", "data download i3d")
 
 
 def test_agents_have_no_such_metrics(shop, refused):
@@ -88,12 +88,12 @@ def test_agents_have_no_such_metrics(shop, refused):
     refused(f"evaluate {shop.world} {shop.policy} --fvd i3d", "--fvd is for videos")
 
 
-def test_weights_are_fetched_as_digits_are(weights, tmp_path, capfd, refused):
+def test_weights_are_downloaded_as_digits_are(weights, tmp_path, capfd, refused):
     mirror = (weights / "lpips").as_uri()
-    assert run(f"data fetch lpips --out {tmp_path}/out --mirror {mirror} --quiet") == 0
+    assert run(f"data download lpips --out {tmp_path}/out --mirror {mirror} --quiet") == 0
     assert f"evaluate with --lpips {tmp_path}/out" in capfd.readouterr().out
     mirror = (weights / "i3d").as_uri()
-    assert run(f"data fetch i3d --out {tmp_path}/out --mirror {mirror} --quiet") == 0
+    assert run(f"data download i3d --out {tmp_path}/out --mirror {mirror} --quiet") == 0
     assert f"evaluate with --fvd {tmp_path}/out" in capfd.readouterr().out
-    refused(f"data fetch lpips --out {tmp_path}/no --mirror {mirror} --quiet", "alexnet", "by hand")
-    refused(f"data fetch vgg --out {tmp_path}/no", "vgg", "lpips")
+    refused(f"data download lpips --out {tmp_path}/no --mirror {mirror}", "alexnet", "by hand")
+    refused(f"data download vgg --out {tmp_path}/no", "vgg", "lpips")

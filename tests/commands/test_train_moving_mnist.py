@@ -46,7 +46,7 @@ def test_another_data_set_is_no_continuation(refused, tmp_path):
 def test_presets_of_the_paper_want_all_digits_unless_told_otherwise(refused, tmp_path):
     out = tmp_path / "run"
     line = f"train smmnist --preset smmnist --out {out} {BRIEF}"
-    refused(line, "60,000", "data fetch mnist", "--digits shipped")
+    refused(line, "60,000", "data download mnist", "--digits shipped")
     assert not out.exists()
     brief = "--validation-batches 1 --validation-samples 2"
     assert run(f"{line} {brief} --digits shipped") == 0
@@ -54,7 +54,7 @@ def test_presets_of_the_paper_want_all_digits_unless_told_otherwise(refused, tmp
 
 def test_all_digits_are_taken_where_they_are(tmp_path, monkeypatch, refused):
     folder = tmp_path / "digits"
-    refused(f"train smmnist --digits {folder} --out {tmp_path / 'no'}", folder, "data fetch mnist")
+    refused(f"train smmnist --digits {folder} --out {tmp_path}/no", folder, "data download mnist")
     folder.mkdir()
     files = {mnist.IMAGES: ((40, 28, 28), 0x803), mnist.LABELS: ((40,), 0x801)}
     for name, (shape, magic) in files.items():
@@ -84,10 +84,11 @@ def test_help_shows_the_values_of_the_preset_that_fits_the_data(capsys):
 def test_a_download_that_fails_is_told_in_one_line(refused, tmp_path):
     out = tmp_path / "digits"
     refused(
-        f"data fetch mnist --out {out} --mirror file:///nowhere", "cannot fetch file:///nowhere"
+        f"data download mnist --out {out} --mirror file:///nowhere",
+        "cannot download file:///nowhere",
     )
     assert list(out.iterdir()) == []
-    refused(f"data fetch minst --out {out}", "minst", "mnist")
+    refused(f"data download minst --out {out}", "minst", "mnist")
 
 
 def test_training_can_begin_with_the_weights_of_a_world(tmp_path, refused):

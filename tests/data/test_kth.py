@@ -123,7 +123,7 @@ def test_archives_that_are_damaged(put, movie, tmp_path):
     (raw / "walking.zip").write_bytes(content[:999])
     result = bring(raw, tmp_path / "data")
     whole, member = reasons(result)
-    assert f"{raw}/walking.zip is no whole zip archive" in whole and "fetch it again" in whole
+    assert f"{raw}/walking.zip is no whole zip archive" in whole and "download it again" in whole
     assert "running.zip/person01_running_d1_uncomp.avi cannot be unpacked (Bad CRC-32" in member
     assert result.converted == 2
 

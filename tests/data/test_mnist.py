@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from srvp_world.data import mnist
-from srvp_world.data.mnist import all_digits, fetch_digits, read_idx, shipped_digits
+from srvp_world.data.mnist import all_digits, download_digits, read_idx, shipped_digits
 from srvp_world.errors import DataError
 
 
@@ -108,33 +108,33 @@ def test_images_and_labels_must_belong_together(mirror, tmp_path, monkeypatch):
         all_digits(mirror)
 
 
-def test_fetched_digits_are_checked_kept_and_not_fetched_again(mirror, tmp_path):
+def test_digits_are_checked_kept_and_not_downloaded_again(mirror, tmp_path):
     out = tmp_path / "out" / "mnist"
-    fetch_digits(out, mirror=mirror.as_uri(), progress=False)
+    download_digits(out, mirror=mirror.as_uri(), progress=False)
     digits = all_digits(out)
     assert digits.images.shape == (7, 28, 28) and "60,000" in digits.source
     for name in mnist.CHECKSUMS:
         (mirror / name).unlink()
-    fetch_digits(out, mirror=mirror.as_uri(), progress=False)
+    download_digits(out, mirror=mirror.as_uri(), progress=False)
 
 
 def test_a_download_with_another_checksum_is_not_kept(mirror, tmp_path):
     (mirror / mnist.IMAGES).write_bytes(gzip.compress(idx(IMAGES)))
     with pytest.raises(DataError, match="SHA-256"):
-        fetch_digits(tmp_path / "out", mirror=mirror.as_uri(), progress=False)
+        download_digits(tmp_path / "out", mirror=mirror.as_uri(), progress=False)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_file_that_changed_after_the_download_is_refused(mirror, tmp_path):
-    out = fetch_digits(tmp_path / "out", mirror=mirror.as_uri(), progress=False)
+    out = download_digits(tmp_path / "out", mirror=mirror.as_uri(), progress=False)
     (out / mnist.LABELS).write_bytes(b"?")
     with pytest.raises(DataError, match="SHA-256"):
         all_digits(out)
 
 
 def test_a_mirror_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(DataError, match="cannot fetch file:///nowhere"):
-        fetch_digits(tmp_path / "out", mirror="file:///nowhere", progress=False)
+    with pytest.raises(DataError, match="cannot download file:///nowhere"):
+        download_digits(tmp_path / "out", mirror="file:///nowhere", progress=False)
 
 
 def test_a_server_that_talks_nonsense_is_named(tmp_path, monkeypatch):
@@ -142,15 +142,15 @@ def test_a_server_that_talks_nonsense_is_named(tmp_path, monkeypatch):
         raise http.client.BadStatusLine("nonsense")
 
     monkeypatch.setattr(urllib.request, "urlopen", nonsense)
-    with pytest.raises(DataError, match="cannot fetch http://mirror/.*nonsense"):
-        fetch_digits(tmp_path / "out", mirror="http://mirror", progress=False)
+    with pytest.raises(DataError, match="cannot download http://mirror/.*nonsense"):
+        download_digits(tmp_path / "out", mirror="http://mirror", progress=False)
 
 
 def test_a_download_without_end_is_stopped(mirror, tmp_path):
     with (mirror / mnist.IMAGES).open("wb") as file:
         file.truncate(30 * 10**6)
     with pytest.raises(DataError, match="more than 20,000,000 bytes"):
-        fetch_digits(tmp_path / "out", mirror=mirror.as_uri(), progress=False)
+        download_digits(tmp_path / "out", mirror=mirror.as_uri(), progress=False)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bytes])
@@ -164,6 +164,6 @@ def test_no_more_is_unpacked_than_any_idx_file_has(tmp_path, monkeypatch, pack):
         read_idx(path)
 
 
-def test_digits_that_were_not_fetched_say_how_to(tmp_path):
-    with pytest.raises(DataError, match="data fetch mnist"):
+def test_digits_that_were_not_downloaded_say_how_to(tmp_path):
+    with pytest.raises(DataError, match="data download mnist"):
         all_digits(tmp_path)

@@ -8,7 +8,7 @@ from email.message import Message
 import pytest
 
 from srvp_world.data import download, raw_archives
-from srvp_world.data.raw_archives import BAIR_ARCHIVE, BAIR_BYTES, fetch_bair, fetch_kth
+from srvp_world.data.raw_archives import BAIR_ARCHIVE, BAIR_BYTES, download_bair, download_kth
 from srvp_world.errors import DataError, OutputError
 
 
@@ -69,7 +69,7 @@ def bair(server, monkeypatch):
 
 
 def get_bair(folder):
-    fetch_bair(folder, mirror="http://m", progress=False)
+    download_bair(folder, mirror="http://m", progress=False)
 
 
 def test_what_tensorflow_datasets_has_recorded():
@@ -78,17 +78,17 @@ def test_what_tensorflow_datasets_has_recorded():
     assert 30 * (2 * 12_288 + 28) < BAIR_BYTES / 43_520 < 30 * (2 * 12_288 + 28 + 200)
 
 
-def test_kths_archives_are_fetched_and_kept(server, tmp_path):
+def test_kths_archives_are_downloaded_and_kept(server, tmp_path):
     for action in raw_archives.ACTIONS:
         server.files[f"http://m/{action}.zip"] = packed(action.encode())
-    fetch_kth(tmp_path / "raw", mirror="http://m", progress=False)
+    download_kth(tmp_path / "raw", mirror="http://m", progress=False)
     names = sorted(path.name for path in (tmp_path / "raw").iterdir())
     assert names == sorted(f"{action}.zip" for action in raw_archives.ACTIONS)
     with zipfile.ZipFile(tmp_path / "raw" / "boxing.zip") as archive:
         assert archive.read("person01_boxing_d1_uncomp.avi") == b"boxing"
     server.asked.clear()
     (tmp_path / "raw" / "running.zip").unlink()
-    fetch_kth(tmp_path / "raw", mirror="http://m", progress=False)
+    download_kth(tmp_path / "raw", mirror="http://m", progress=False)
     assert server.asked == [("running.zip", 0)]
 
 
@@ -96,7 +96,7 @@ def test_kths_archives_are_fetched_and_kept(server, tmp_path):
 def test_a_download_that_broke_goes_on(server, bair, tmp_path, ranges):
     raw = bair(tmp_path)
     server.ranges, server.cut = ranges, 2_500
-    with pytest.raises(DataError, match=r"cannot fetch http://m/.*ended after 2,620 of 5,120"):
+    with pytest.raises(DataError, match=r"cannot download http://m/.*ended after 2,620 of 5,120"):
         get_bair(raw)
     assert [path.name for path in raw.iterdir()] == [f"{BAIR_ARCHIVE}.part"]
     server.cut = 0
@@ -142,18 +142,18 @@ def test_an_archive_that_is_damaged_is_not_kept(server, tmp_path, content):
         content[90] ^= 1
     server.files["http://m/boxing.zip"] = bytes(content)
     with pytest.raises(
-        DataError, match=r"what came from .*/boxing.zip is damaged \(.*fetch it again"
+        DataError, match=r"what came from .*/boxing.zip is damaged \(.*download it again"
     ):
-        fetch_kth(tmp_path, mirror="http://m", progress=False)
+        download_kth(tmp_path, mirror="http://m", progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_servers_and_folders_that_are_not_there(server, tmp_path):
-    with pytest.raises(DataError, match=r"cannot fetch http://m/boxing.zip \(HTTP Error 404"):
-        fetch_kth(tmp_path / "raw", mirror="http://m", progress=False)
+    with pytest.raises(DataError, match=r"cannot download http://m/boxing.zip \(HTTP Error 404"):
+        download_kth(tmp_path / "raw", mirror="http://m", progress=False)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="file"):
-        fetch_kth(tmp_path / "file", mirror="http://m", progress=False)
+        download_kth(tmp_path / "file", mirror="http://m", progress=False)
 
 
 def test_a_disk_without_room_is_told_before(server, bair, tmp_path, monkeypatch):
@@ -169,5 +169,5 @@ def test_a_mirror_in_a_folder(tmp_path):
     (tmp_path / "mirror").mkdir()
     for action in raw_archives.ACTIONS:
         (tmp_path / "mirror" / f"{action}.zip").write_bytes(packed())
-    fetch_kth(tmp_path / "raw", mirror=(tmp_path / "mirror").as_uri(), progress=False)
+    download_kth(tmp_path / "raw", mirror=(tmp_path / "mirror").as_uri(), progress=False)
     assert len(list((tmp_path / "raw").iterdir())) == 6

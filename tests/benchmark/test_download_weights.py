@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from metric_weights import publish_lpips, write_lpips
 
-from srvp_world.benchmark.fetch_weights import fetch_weights
+from srvp_world.benchmark.download_weights import download_weights
 from srvp_world.benchmark.lpips_weights import load_lpips
 from srvp_world.benchmark.metric_weights import ALEXNET, FILES, LINEAR, RGB_SCRATCH, file_digest
 from srvp_world.errors import DataError, OutputError
@@ -26,35 +26,35 @@ def mirror(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def fetch(kind: str, folder: Path, mirror: Path) -> None:
-    fetch_weights(kind, folder, mirror=mirror.as_uri(), progress=False)
+def download(kind: str, folder: Path, mirror: Path) -> None:
+    download_weights(kind, folder, mirror=mirror.as_uri(), progress=False)
 
 
-def test_fetched_files_are_checked_kept_and_not_fetched_again(mirror: Path, tmp_path: Path) -> None:
+def test_files_are_checked_kept_and_not_downloaded_again(mirror: Path, tmp_path: Path) -> None:
     out = tmp_path / "lpips"
-    fetch("lpips", out, mirror)
+    download("lpips", out, mirror)
     assert {path.name for path in out.iterdir()} == {ALEXNET.name, LINEAR.name}
     load_lpips(out)
     (mirror / ALEXNET.name).unlink()
-    fetch("lpips", out, mirror)  # nothing is missing
-    fetch("i3d", tmp_path / "i3d", mirror)
+    download("lpips", out, mirror)  # nothing is missing
+    download("i3d", tmp_path / "i3d", mirror)
     assert (tmp_path / "i3d" / RGB_SCRATCH.name).read_bytes() == b"weights"
 
 
 def test_what_is_not_the_published_file_is_not_kept(mirror: Path, tmp_path: Path) -> None:
     (mirror / LINEAR.name).write_bytes(b"something else")
     with pytest.raises(DataError, match=r"what came from file://.*alex.pth has the hash .*needed"):
-        fetch("lpips", tmp_path / "out", mirror)
+        download("lpips", tmp_path / "out", mirror)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [ALEXNET.name]
     (tmp_path / "out" / LINEAR.name).write_bytes(b"put there by hand")
-    with pytest.raises(DataError, match="delete it and fetch it"):
-        fetch("lpips", tmp_path / "out", mirror)
+    with pytest.raises(DataError, match="delete it and download it"):
+        download("lpips", tmp_path / "out", mirror)
 
 
 def test_a_download_that_does_not_end_is_stopped(mirror: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(FILES, "i3d", (replace(FILES["i3d"][0], size=3),))
     with pytest.raises(DataError, match="more than 3 bytes.*by hand"):
-        fetch("i3d", tmp_path / "out", mirror)
+        download("i3d", tmp_path / "out", mirror)
     assert not (tmp_path / "out" / RGB_SCRATCH.name).exists()
 
 
@@ -72,7 +72,7 @@ def test_a_download_that_was_stopped_goes_on(mirror: Path, tmp_path: Path, monke
         return Rest(b"hts")
 
     monkeypatch.setattr(urllib.request, "urlopen", rest)
-    fetch("i3d", tmp_path / "out", mirror)
+    download("i3d", tmp_path / "out", mirror)
     assert asked == ["bytes=4-"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == [RGB_SCRATCH.name]
     assert (tmp_path / "out" / RGB_SCRATCH.name).read_bytes() == b"weights"
@@ -81,12 +81,12 @@ def test_a_download_that_was_stopped_goes_on(mirror: Path, tmp_path: Path, monke
 def test_a_mirror_that_is_not_there_and_a_folder_that_cannot_be_written(
     mirror: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=r"cannot fetch .*none/alexnet.*into .*out by hand"):
-        fetch("lpips", tmp_path / "out", tmp_path / "none")
-    with pytest.raises(DataError, match="cannot fetch nonsense/alexnet"):
-        fetch_weights("lpips", tmp_path / "out", mirror="nonsense", progress=False)
+    with pytest.raises(DataError, match=r"cannot download .*none/alexnet.*into .*out by hand"):
+        download("lpips", tmp_path / "out", tmp_path / "none")
+    with pytest.raises(DataError, match="cannot download nonsense/alexnet"):
+        download_weights("lpips", tmp_path / "out", mirror="nonsense", progress=False)
     with pytest.raises(OutputError):
-        fetch("lpips", mirror / LINEAR.name, mirror)
+        download("lpips", mirror / LINEAR.name, mirror)
 
 
 def test_without_a_mirror_files_come_from_where_they_are_published(
@@ -101,7 +101,7 @@ def test_without_a_mirror_files_come_from_where_they_are_published(
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     for kind, files in FILES.items():
         with pytest.raises(DataError, match="offline"):
-            fetch_weights(kind, tmp_path, progress=False)
+            download_weights(kind, tmp_path, progress=False)
         assert asked[-1] == files[0].url and files[0].url.startswith("https://")
 
 

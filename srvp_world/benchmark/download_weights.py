@@ -4,11 +4,11 @@ from functools import partial
 from pathlib import Path
 
 from srvp_world.benchmark.metric_weights import FILES, check_file, what_is_wrong
-from srvp_world.data.download import fetch
+from srvp_world.data.download import download
 from srvp_world.data.files import make_folder
 
 
-def fetch_weights(
+def download_weights(
     kind: str, folder: Path, *, mirror: str | None = None, progress: bool = True
 ) -> None:
     """Download the files of a kind in `FILES` into a folder; whole files are kept.
@@ -25,7 +25,7 @@ def fetch_weights(
     """
     make_folder(folder)
     for file in FILES[kind]:
-        fetch(
+        download(
             f"{mirror}/{file.name}" if mirror else file.url,
             folder / file.name,
             largest=file.size,
