@@ -151,6 +151,10 @@ class VideoScores:
         first = self.protocol.conditioning + 1
         return {
             "scores": scores,
+            "each_clip": {
+                metric.name: self.rows(metric)["best"].mean(axis=1, dtype=np.float64).tolist()
+                for metric in self.metrics
+            },
             **({"fvd": self.fvd.numbers()} if self.fvd else {}),
             "diversity": estimate(self.diversity.mean(axis=1))._asdict(),
             "frames_at_limit": at_limit,

@@ -27,6 +27,7 @@ class Measured:
         numbers: Likewise.
         scores: Of the best sample of each clip, by metric; of FVD the mean of its samples.
         hashes: Of the protocol of each metric.
+        each_clip: Of `scores`, what each clip got, by metric; empty in results of earlier versions.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class Measured:
     numbers: Mapping[str, Any]
     scores: Mapping[str, Score]
     hashes: Mapping[str, str]
+    each_clip: Mapping[str, Sequence[float]]
 
     @property
     def training(self) -> Mapping[str, Any]:
@@ -191,7 +193,10 @@ def _measured(file: Path, content: Any) -> Measured:
     scores = {metric: _score(file, numbers, metric) for metric in hashes}
     if not _sound_curves(numbers.get("curves", {}), [*hashes], protocol["horizon"]):
         raise DataError(f"{file} is broken in its curves: {_WAY_OUT}")
-    row = Measured(file, protocol, numbers, scores, hashes)
+    each_clip = numbers.get("each_clip", {})
+    if not _sound_clips(each_clip, protocol["videos"]):
+        raise DataError(f"{file} is broken in the scores of its clips: {_WAY_OUT}")
+    row = Measured(file, protocol, numbers, scores, hashes, each_clip)
     if not {type(row.iterations), type(row.clips_seen), type(row.substeps)} <= {int, type(None)}:
         raise DataError(f"{file} is broken, its budget or substeps are no numbers: {_WAY_OUT}")
     return row
@@ -210,6 +215,16 @@ def _sound_curves(curves: Any, metrics: Sequence[str], horizon: int) -> bool:
         )
     except (KeyError, TypeError):
         return False
+
+
+def _sound_clips(each_clip: Any, clips: int) -> bool:
+    """Say whether there is a number for each clip, by metric."""
+    return _is(each_clip) and all(
+        isinstance(values, list)
+        and len(values) == clips
+        and all(type(value) in (int, float) and math.isfinite(value) for value in values)
+        for values in each_clip.values()
+    )
 
 
 def _score(file: Path, numbers: Mapping[str, Any], metric: str) -> Score:

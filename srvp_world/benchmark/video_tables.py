@@ -4,13 +4,15 @@ Each table is either published or measured, never both, and a measured one holds
 compared within it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from srvp_world.benchmark.protocols import PROTOCOLS
 from srvp_world.benchmark.published import PUBLISHED, Score
+from srvp_world.benchmark.scores import Estimate
 from srvp_world.benchmark.tables import cell
+from srvp_world.benchmark.video_pairs import NOT_TOLD_APART, differences, verdict
 from srvp_world.benchmark.video_results import Block, Measured
 from srvp_world.metrics.frame import METRICS
 
@@ -37,15 +39,21 @@ class Column(NamedTuple):
     """How a metric is shown."""
 
     metric: str
-    heading: str
+    name: str
+    better: str
     digits: int
     published_digits: int
 
+    @property
+    def heading(self) -> str:
+        """Name, and which way is better."""
+        return f"{self.name}, {self.better} is better"
+
 
 COLUMNS = (
-    *(Column(m.name, f"{m.heading}, {m.better} is better", m.digits, m.digits) for m in METRICS),
-    Column("lpips", "LPIPS, lower is better", 4, 4),
-    Column("fvd", "FVD, lower is better", 1, 0),
+    *(Column(m.name, m.heading, m.better, m.digits, m.digits) for m in METRICS),
+    Column("lpips", "LPIPS", "lower", 4, 4),
+    Column("fvd", "FVD", "lower", 1, 0),
 )
 
 
@@ -76,7 +84,8 @@ def video_tables(blocks: Sequence[Block]) -> list[Table]:
     for name in dict.fromkeys([*PROTOCOLS, *measured]):
         if name in PROTOCOLS and (name in measured or not blocks):
             tables.append(_published(name))
-        tables += [_measured(block) for block in blocks if block.name == name]
+        for block in (block for block in blocks if block.name == name):
+            tables += [_measured(block), *_differences(block)]
     return tables
 
 
@@ -142,6 +151,38 @@ def _measured_row(row: Measured, columns: Sequence[Column]) -> tuple[str, ...]:
         *(_cell(row.scores.get(column.metric), column.digits) for column in columns),
         row.path.parent.as_posix(),
     )
+
+
+def _differences(block: Block) -> Iterator[Table]:
+    """Lay out by how much worlds differ from the first, where results have each clip."""
+    found = differences(block)
+    columns = _columns(metric for metrics in found.values() for metric in metrics)
+    if not found:
+        return
+    first = label(block.rows[0])
+    yield Table(
+        title=f"{block.name}: measured, less {first}",
+        heads=("world", *(heading for c in columns for heading in (c.name, f"by {c.name}"))),
+        rows=tuple(
+            (
+                label(row),
+                *(word for c in columns for word in _difference(metrics.get(c.metric), c)),
+            )
+            for row, metrics in found.items()
+        ),
+        notes=(
+            "Differences clip by clip, ± the 95 % confidence interval of their mean; "
+            f"`{NOT_TOLD_APART}` where it has 0 in it. Other seeds of training are not in it.",
+        ),
+    )
+
+
+def _difference(found: Estimate | None, column: Column) -> tuple[str, str]:
+    if found is None:
+        return UNKNOWN, UNKNOWN
+    mean, interval = map(float, found)
+    shown = f"{mean:+.{column.digits}f} ± {interval:.{column.digits}f}"
+    return shown, verdict(found, column.better)
 
 
 def label(row: Measured) -> str:

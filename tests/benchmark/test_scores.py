@@ -64,6 +64,7 @@ def test_samples_are_chosen_by_their_mean_over_frames_for_each_metric() -> None:
 
 def test_numbers_of_tables_and_curves() -> None:
     numbers = scores_of().numbers()
+    assert numbers["each_clip"]["psnr"] == [6, 5] and numbers["each_clip"]["loss"] == [3.5, 1]
     best = numbers["scores"]["psnr"]["best"]
     assert best["mean"] == 5.5 and best["interval"] == pytest.approx(1.96 * 0.5 / np.sqrt(2))
     np.testing.assert_allclose(numbers["curves"]["psnr"]["best"]["mean"], [5, 6])

@@ -52,6 +52,13 @@ def evaluation(preset="smmnist", psnr=16.5, **protocol):
     return {"command": "srvp-world evaluate", "numbers": numbers, "protocol": about}
 
 
+def clip_by_clip(preset, psnr, clips):
+    """The same with what each of a few clips got."""
+    content = evaluation(preset, psnr, videos=len(clips))
+    content["numbers"]["each_clip"] = {"psnr": clips}
+    return content
+
+
 def leave(folder, content):
     folder.mkdir(parents=True)
     text = content if isinstance(content, str) else json.dumps(content)
@@ -113,6 +120,29 @@ def test_measured_numbers_have_their_budget_and_tables_of_their_own(tmp_path, ca
     assert r"95 \% confidence" in latex and r"5 $\to$ 20" in latex
     picture = matplotlib.image.imread(tmp_path / "out" / "curves.png")
     assert picture.shape[:2] == (420, 640)  # SSIM has no curve here
+
+
+def test_worlds_are_told_apart_clip_by_clip_where_clips_tell(tmp_path, capsys):
+    clips = [10.0, 14.0, 18.0, 22.0]  # far further apart than worlds are
+    leave(tmp_path / "a", clip_by_clip("smmnist", 16.0, clips))
+    leave(tmp_path / "b", clip_by_clip("better", 16.25, [10.2, 14.3, 18.2, 22.3]))
+    leave(tmp_path / "c", clip_by_clip("worse", 15.75, [9.8, 13.7, 17.8, 21.7]))
+    leave(tmp_path / "d", clip_by_clip("alike", 16.25, [11.25, 13.25, 19.25, 21.25]))
+    leave(tmp_path / "e", evaluation("silent", videos=4))  # of an earlier version
+    line = f"bench video {' '.join(f'{tmp_path}/{name}' for name in 'abcde')}"
+    assert run(f"{line} --out {tmp_path}/out") == 0
+    text = section(capsys.readouterr().out, "smmnist: measured, less smmnist, seed 7")
+    rows = dict(row.strip("| ").split(" | ", 1) for row in text.splitlines() if "seed 7" in row)
+    assert rows == {
+        "better, seed 7": "+0.25 ± 0.05 | better",  # 1.96 * 0.05 / sqrt(4)
+        "worse, seed 7": "-0.25 ± 0.05 | worse",
+        "alike, seed 7": "+0.25 ± 0.98 | not told apart",
+    }
+    (block,) = json.loads((tmp_path / "out" / "results.json").read_text())["numbers"]["measured"][
+        "blocks"
+    ]
+    found = block["less_the_first"][f"{tmp_path}/b/results.json"]["psnr"]
+    assert found == pytest.approx({"mean": 0.25, "interval": 0.049})
 
 
 @pytest.mark.parametrize(
@@ -191,6 +221,9 @@ def damaged(*path, value=None):
         (damaged("numbers", "curves", "psnr", value={}), "broken in its curves"),
         (damaged("numbers", "curves", "frame", value=[6]), "broken in its curves"),
         (damaged("numbers", "curves", "frame", value=["6"] * 20), "broken in its curves"),
+        (damaged("numbers", "each_clip", value=[]), "broken in the scores of its clips"),
+        (damaged("numbers", "each_clip", value={"psnr": [1.0]}), "scores of its clips"),
+        (damaged("numbers", "each_clip", value={"psnr": ["1"] * 5000}), "scores of its clips"),
         (evaluation(name=5), "name is 5"),
         (evaluation(samples=0), "samples is 0"),
     ],
