@@ -1,11 +1,12 @@
 """Evaluation of video prediction as the paper does it: best of many samples, clip by clip.
 
-Memory does not grow with clips, samples or frames, but for their scores: clips are read in batches,
-their futures are drawn as latents, and a few are decoded and scored at a time.
+Memory does not grow with clips or samples, but for their scores and for those of the few clips that
+are shown: clips are read in batches, some of their futures are drawn as latents, and a few of these
+are decoded and scored at a time.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Generic, NamedTuple, TypeVar
 from typing import Protocol as Interface
@@ -28,6 +29,7 @@ SEED = 1  # the original's
 BATCH_SIZE = 16
 KEPT_CLIPS = 4
 KEPT_SAMPLES = 2  # beside the best and the worst
+IMAGINED_AT_ONCE = 256  # futures; one of SVG is frames, 330 kB where they are 20
 SCORED_AT_ONCE = 256  # frames
 
 W = TypeVar("W")
@@ -111,9 +113,9 @@ def evaluate_video(
         for start in range(0, n, batch_size):
             batch = clips.read(start, min(start + batch_size, n))
             digest.update(batch.frames.tobytes())
-            futures = _Futures(model, batch, protocol, start, seed)
+            futures = _Futures(model, batch, protocol, start, seed, keep)
             results.append(futures.score(metrics, bar, distance))
-            kept += futures.keep(keep - start, results[-1].values, metrics[0])
+            kept += futures.keep(results[-1].values, metrics[0])
     return VideoScores(
         protocol=protocol,
         metrics=metrics,
@@ -137,7 +139,7 @@ class _Scored(NamedTuple):
 
 
 class _Futures(Generic[W]):
-    """Some clips, watched once, and all of their futures as latents."""
+    """Some clips, watched once, and their futures."""
 
     def __init__(
         self,
@@ -146,37 +148,40 @@ class _Futures(Generic[W]):
         protocol: Protocol,
         start: int,
         seed: int,
+        keep: int,
     ) -> None:
-        """Watch clips start, start + 1, ... and imagine."""
+        """Watch clips start, start + 1, ...; keep the futures of those before `keep`."""
         watched = protocol.conditioning
         self.model, self.batch, self.start = model, batch, start
         pixels = torch.from_numpy(batch.frames).to(model.device)
         self.pixels = rearrange(pixels, "b t h w c -> b t c h w")
         frames = self.pixels.float() / 255
         self.observed, self.truth = frames[:, :watched], frames[:, watched:]
-        before = after = None
+        before, self.actions = None, None
         if batch.actions is not None:
             actions = torch.from_numpy(batch.actions).to(model.device)
-            before, after = actions[:, : watched - 1], actions[:, watched - 1 :]
+            before, self.actions = actions[:, : watched - 1], actions[:, watched - 1 :]
         self.watched = model.watch(self.observed, before)
         size = model.noise_size(watched, protocol.horizon)
         clips = range(start, start + len(frames))
-        noise = draw_noise(seed, clips, protocol.samples, size).to(model.device)
-        self.states = model.imagine(self.watched, noise, protocol.horizon, after)
+        self.noise = draw_noise(seed, clips, protocol.samples, size).to(model.device)
+        self.horizon = protocol.horizon
+        self.shown = min(max(keep - start, 0), len(clips))
+        self.kept: list[Tensor] = []
 
     def score(
         self, metrics: Sequence[Metric], bar: tqdm, distance: VideoDistance | None
     ) -> _Scored:
         """Decode and score a few samples of all clips at a time."""
-        b, samples, horizon = self.states.shape[:3]
+        b, samples, horizon = *self.noise.shape[:2], self.horizon
         compare = {metric.name: metric.against(self.truth[:, None]) for metric in metrics}
         values = {name: np.empty((b, samples, horizon), np.float32) for name in compare}
         spread = _Spread()
         if distance:
             distance.add_truth(self.pixels)
         count = max(1, SCORED_AT_ONCE // (b * horizon))
-        for part in (slice(i, i + count) for i in range(0, samples, count)):
-            frames = self.model.decode(self.watched, self.states[:, part]).clamp(0, 1)
+        for part, states in self._imagine(count):
+            frames = self.model.decode(self.watched, states).clamp(0, 1)
             for name, comparison in compare.items():
                 values[name][:, part] = comparison(frames).cpu().numpy()
             spread.add(frames)
@@ -198,17 +203,29 @@ class _Futures(Generic[W]):
         }
         return _Scored(values, floors, spread.mean_squared_difference())
 
-    def keep(self, count: int, values: Mapping[str, np.ndarray], metric: Metric) -> list[KeptClip]:
+    def _imagine(self, count: int) -> Iterator[tuple[slice, Tensor]]:
+        """Draw the latents of a few samples of all clips at a time, and keep those to be shown."""
+        together = max(1, IMAGINED_AT_ONCE // (len(self.noise) * count)) * count
+        first = 0
+        for noise in torch.split(self.noise, together, dim=1):
+            states = self.model.imagine(self.watched, noise, self.horizon, self.actions)
+            self.kept.append(states[: self.shown].clone())
+            for part in torch.split(states, count, dim=1):
+                yield slice(first, first + part.shape[1]), part
+                first += part.shape[1]
+
+    def keep(self, values: Mapping[str, np.ndarray], metric: Metric) -> list[KeptClip]:
         """Decode the best, the worst and some other samples of the first clips once more."""
-        if count <= 0:
+        if not self.shown:
             return []
-        order = ranking(values[metric.name], metric)[:count]
+        order = ranking(values[metric.name], metric)[: self.shown]
         chosen = {f"sample {i + 1}": np.full(len(order), i) for i in range(order.shape[1])}
         chosen = dict(list(chosen.items())[:KEPT_SAMPLES])
         if order.shape[1] > 1:
             chosen = {"best": order[:, 0], **chosen, "worst": order[:, -1]}
         picked = np.stack(list(chosen.values()), axis=1)
-        states = self.states[torch.arange(len(order))[:, None], torch.from_numpy(picked)]
+        states = torch.cat(self.kept, dim=1)
+        states = states[torch.arange(len(order))[:, None], torch.from_numpy(picked)]
         frames = self.model.decode(self.watched, states).clamp(0, 1)
         pixels = rearrange((255 * frames).round().byte(), "b s t c h w -> b s t h w c").cpu()
         means = {name: each.mean(axis=2) for name, each in values.items()}

@@ -9,7 +9,7 @@ from einops import repeat
 from worlds import random_actions, random_frames, tiny_model
 
 from srvp_world.benchmark.protocols import PROTOCOLS, ClipBatch, Clips, Protocol, open_clips
-from srvp_world.benchmark.video import draw_noise, evaluate_video
+from srvp_world.benchmark.video import IMAGINED_AT_ONCE, draw_noise, evaluate_video
 from srvp_world.errors import ConfigError, DataError
 from srvp_world.metrics.frame import PSNR, SSIM
 from srvp_world.model.sampling import Futures
@@ -118,6 +118,30 @@ def test_frames_are_encoded_once_and_only_predicted_ones_are_decoded() -> None:
     pictures = 4 * 4  # best, two samples and the worst of the first four clips, once more
     assert rows == 5 * 3 + pictures
     assert scores.decoded == 5 * 3 * 4
+
+
+def test_however_many_samples_there_are_only_some_are_held_at_a_time() -> None:
+    class Noisy(Toy):
+        """Is too bright by the size of its noise; counts the futures that it is asked for."""
+
+        together: list[int] = []
+
+        def imagine(self, watched, noise, horizon, actions=None):
+            self.together.append(noise.shape[0] * noise.shape[1])
+            time = torch.arange(1, horizon + 1) / 255
+            return (watched[:, None, None] + noise.abs() / 10 + time)[..., None]
+
+    samples = 2 * IMAGINED_AT_ONCE // 3 + 10
+    protocol = replace(PROTOCOL, samples=samples)
+    scores = evaluate(Noisy(), ramps(3), protocol, metrics=(PSNR,))
+    assert sum(Noisy.together) == 3 * samples
+    assert max(Noisy.together) <= IMAGINED_AT_ONCE and len(Noisy.together) > 2
+    errors = draw_noise(1, range(3), samples, 1)[..., 0].abs() / 10
+    for clip, kept in enumerate(scores.kept):  # what is shown is what was scored
+        truth = kept.truth[3:].astype(float)
+        for label, error in (("best", errors[clip].min()), ("worst", errors[clip].max())):
+            off = kept.samples[label] - truth
+            np.testing.assert_allclose(off, 255 * float(error), atol=0.51)
 
 
 def test_predictions_are_clamped() -> None:
