@@ -94,6 +94,20 @@ def test_the_loss_is_mean_squares_of_pixels_and_weighted_kl_summed_over_time():
     torch.testing.assert_close(loss.total, frames + 0.3 * kl)
 
 
+def test_under_bfloat16_loss_and_gradients_are_those_of_float32_but_for_rounding():
+    def learn(enabled):
+        model = tiny_svg()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = model.loss(random_batch(model, (5, 5)), generator(3))
+        assert loss.total.dtype == loss.prediction.dtype == torch.float32
+        loss.total.backward()
+        return loss.total.item(), torch.cat([p.grad.flatten() for p in model.parameters()])
+
+    (exact, gradient), (rounded, other) = learn(False), learn(True)
+    assert rounded == pytest.approx(exact, rel=1e-2) and rounded != exact
+    assert torch.cosine_similarity(gradient, other, dim=0) > 0.99
+
+
 @torch.no_grad()
 def test_a_step_that_is_told_the_true_frame_and_innovation_is_the_prediction_of_the_loss():
     model = tiny_svg()
