@@ -191,14 +191,22 @@ def check_same(about: dict[str, Any], stored: dict[str, Any], out: Path) -> None
     Raises:
         ConfigError: Naming the first difference.
     """
+    found = first_difference(about, stored)
+    if found is not None:
+        field, new, old = found
+        raise ConfigError(
+            f"{field} is {new} but the run in {out} was begun with {old}: go on with that, or "
+            "choose another folder"
+        )
+
+
+def first_difference(about: dict[str, Any], stored: dict[str, Any]) -> tuple[str, Any, Any] | None:
+    """Find what differs between two runs, as `check_same` does: its name and both values."""
     for name in stored:
         found = _difference(name, about.get(name), stored[name], _DEFAULTS.get(name))
         if found is not None:
-            field, new, old = found
-            raise ConfigError(
-                f"{field} is {new} but the run in {out} was begun with {old}: go on with that, or "
-                "choose another folder"
-            )
+            return found
+    return None
 
 
 def _difference(name: str, new: Any, old: Any, default: Any) -> tuple[str, Any, Any] | None:

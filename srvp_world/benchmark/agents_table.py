@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from srvp_world.agents.journal import Numbers
+from srvp_world.agents.journal import Numbers, first_difference
 from srvp_world.agents.phases import FINAL_SEED
 from srvp_world.benchmark.agent_parts import BASELINES, LABELS, LOOP, file_name, read_part
 from srvp_world.benchmark.agent_plots import plot_gaps
@@ -105,7 +105,7 @@ def _check_alike(env_id: str, parts: Sequence[dict[str, Any]]) -> None:
         about, numbers = part["protocol"], part["numbers"]
         method, seed = about["method"], about["config"]["seed"]
         plain = {"env": about["env"], "config": {**about["config"], "seed": None}}
-        same = abouts.setdefault(method, plain) == plain
+        same = first_difference(abouts.setdefault(method, plain), plain) is None
         if method not in BASELINES:
             same = same and worlds.setdefault(seed, numbers["world"]) == numbers["world"]
         if not same:

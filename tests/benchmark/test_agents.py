@@ -259,6 +259,15 @@ def test_what_was_measured_in_another_world_is_measured_again(copy):
     test_all_methods_of_a_seed_share_the_world_that_the_loop_kept(copy)
 
 
+def test_parts_of_an_older_version_did_what_the_default_is(copy):
+    for path in sorted((copy / "beacon_world-Beacon-v0" / "seed0").glob("*.json")):
+        content = json.loads(path.read_text())
+        if "model" in content["protocol"]["config"]:
+            del content["protocol"]["config"]["model"]["dynamics"]  # which there was not
+            path.write_text(json.dumps(content))
+    assert write_report(copy)["hours"] > 0
+
+
 def test_means_of_what_was_not_done_alike_are_refused(copy):
     path = copy / "beacon_world-Beacon-v0" / "seed1" / "ppo.json"
     content = json.loads(path.read_text())
