@@ -7,6 +7,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from srvp_world.model.blocks import conv_block, initialise_frames
+from srvp_world.model.convolutions import SinglePixelTransposedConv, TransposedConv
 from srvp_world.model.encoder import VGG_DEPTHS, FrameNetConfig, stage_widths
 
 
@@ -24,7 +25,7 @@ class Decoder(nn.Module):
         super().__init__()
         widths = stage_widths(config)[::-1]
         factor = 2 if config.skips else 1  # skips double the input of each stage
-        stem = conv_block(TransposedConv(inputs, widths[0], 4, bias=bias))
+        stem = conv_block(SinglePixelTransposedConv(inputs, widths[0], 4, bias=bias))
         outputs = [*widths[1:], config.channels]
         if config.architecture == "dcgan":
             self.stem = stem
@@ -58,24 +59,6 @@ class Decoder(nn.Module):
             hidden = stage(hidden)
         frames: Tensor = hidden.sigmoid()
         return frames
-
-
-class TransposedConv(nn.ConvTranspose2d):
-    """A transposed convolution that is quick on a single frame, too.
-
-    On the CPU, oneDNN lays out the weights anew in every call, which takes longer than to decode
-    one frame; torch's own kernel does not, and is twice as fast there.
-    """
-
-    def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Convolve (n, c, h, w)."""
-        alone = len(maps) == 1 and maps.device.type == "cpu" and maps.dtype == self.weight.dtype
-        if not alone or torch.is_grad_enabled():
-            return super().forward(maps, output_size)
-        result: Tensor = torch.ops.aten.slow_conv_transpose2d(
-            maps, self.weight, self.kernel_size, self.bias, self.stride, self.padding
-        )
-        return result
 
 
 def _dcgan_stage(inputs: int, outputs: int, bias: bool) -> nn.Module:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from srvp_world.errors import DataError
 from srvp_world.model.blocks import conv_block, initialise_frames
+from srvp_world.model.convolutions import WholeMapConv
 
 VGG_DEPTHS = (2, 2, 3, 3, 3)  # convolutions of each resolution, finest first
 
@@ -81,7 +82,7 @@ class Encoder(nn.Module):
         else:
             stages = [_vgg_stage(i, *pair, bias) for i, pair in enumerate(pairwise(channels))]
         self.stages = nn.ModuleList(stages)
-        code = conv_block(nn.Conv2d(widths[-1], config.code_dim, 4, bias=bias), last=nn.Tanh())
+        code = conv_block(WholeMapConv(widths[-1], config.code_dim, 4, bias=bias), last=nn.Tanh())
         self.head = code if config.architecture == "dcgan" else nn.Sequential(nn.MaxPool2d(2), code)
         self.apply(initialise_frames)
 
