@@ -37,9 +37,9 @@ def main(args: argparse.Namespace, folder: Path) -> None:
         env, count = make_pixel_env(PIXELS), args.collect
         agent = SAC("CnnPolicy", env, buffer_size=count, learning_starts=count)
         from_sb3(agent.learn(count), folder / "data")
-    train = replace(preset("agent").train, iterations=args.updates, decay=args.updates // 2)
+    train = replace(preset("control").train, iterations=args.updates, decay=args.updates // 2)
     data = Dataset.open(folder / "data")
-    world, pool, _ = learn_world(data, preset("agent").model, train, folder / "run")
+    world, pool, _ = learn_world(data, preset("control").model, train, folder / "run")
     policy = policy_from_sb3(train_in_dream(world, steps=args.steps, pool=pool), world)
     print(f"dream return: {np.mean(evaluate_in_dream(world, policy, pool=pool)):.0f}")
     if not args.minari:  # a data set of your own: name its env, as PIXELS does

@@ -52,7 +52,7 @@ class DemoConfig:
     """
 
     real_steps: int = 20_000
-    train: TrainConfig = preset("agent").train
+    train: TrainConfig = preset("control").train
     dream_steps: int = 100_000
     evaluation_episodes: int = 50
     curve_episodes: int = 8
@@ -62,7 +62,7 @@ class DemoConfig:
 
 FAST = DemoConfig(
     real_steps=1_200,
-    train=replace(preset("agent").train, iterations=6, decay=0, batch_size=4, validate_every=3),
+    train=replace(preset("control").train, iterations=6, decay=0, batch_size=4, validate_every=3),
     dream_steps=4_096,
     evaluation_episodes=2,
     curve_episodes=1,
@@ -188,7 +188,7 @@ def _learn(data: Dataset, out: Path, config: DemoConfig, seed: int, progress: bo
     """Fit the world, save it, and go on with that file: all that follows is measured on it."""
     learnt = learn_world(
         data,
-        preset("agent").model,
+        preset("control").model,
         replace(config.train, seed=seed),
         out / "train",
         resume=(out / "train" / LAST).exists(),

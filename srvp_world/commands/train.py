@@ -201,9 +201,9 @@ def _default_preset(data: str) -> str:
     if data in MADE:
         return f"{data}-small"
     try:
-        return "agent" if read_info(_folder(Path(data))).action else "video-small"
+        return "control" if read_info(_folder(Path(data))).action else "video-small"
     except DataError:
-        return "agent"
+        return "control"
 
 
 def _base(args: Namespace) -> "tuple[str, RunConfig | None, RunConfig | Preset]":
