@@ -8,8 +8,7 @@ from torch import Tensor, nn
 class WholeMapConv(nn.Conv2d):
     """A convolution whose kernel is as large as the map, so that it is a matrix product.
 
-    As a convolution it takes about four times as long on a CPU, and the last layer of an encoder
-    several per cent of an update.
+    oneDNN takes several times as long for it as for the product.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -24,8 +23,7 @@ class WholeMapConv(nn.Conv2d):
 class SinglePixelTransposedConv(nn.ConvTranspose2d):
     """A transposed convolution of maps of one pixel, so that it is a matrix product.
 
-    As a convolution it takes about five times as long on a CPU, and the first layer of a decoder a
-    tenth of an update.
+    oneDNN takes several times as long for it as for the product.
     """
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
