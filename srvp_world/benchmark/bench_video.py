@@ -1,8 +1,7 @@
 """What `srvp-world bench video` leaves: `results.json`, tables in two forms, and curves."""
 
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,28 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
+from srvp_world.benchmark.curves import CURVES, draw_floors, draw_line, fit_height
+from srvp_world.benchmark.figures import save_figure
+from srvp_world.benchmark.floors import FLOORS
 from srvp_world.benchmark.published import published_numbers
+from srvp_world.benchmark.scores import Estimate
+from srvp_world.benchmark.video_blocks import Block
 from srvp_world.benchmark.video_pairs import differences
-from srvp_world.benchmark.video_results import RESULTS, Block, Measured
-from srvp_world.benchmark.video_tables import COLUMNS, Column, as_latex, as_markdown, label
+from srvp_world.benchmark.video_results import RESULTS, Measured
+from srvp_world.benchmark.video_tables import (
+    COLUMNS,
+    Column,
+    as_latex,
+    as_markdown,
+    label,
+    samples_of,
+)
 from srvp_world.benchmark.video_tables import video_tables as tables_of
 from srvp_world.data.files import make_folder, write_atomically
 from srvp_world.errors import OutputError
 from srvp_world.results import write_results
 
-MARKDOWN, LATEX, CURVES = "table.md", "table.tex", "curves.png"
-_DPI = 100
+MARKDOWN, LATEX = "table.md", "table.tex"
 _KINDS = {
     "published": "numbers as their citations give them; nothing of them was measured here",
     "measured": "best sample of each clip, by each metric; of FVD the mean over its samples",
@@ -106,14 +116,18 @@ def draw_video_curves(blocks: Sequence[Block], path: Path) -> bool:
         OutputError: If the file cannot be written.
     """
     panels = [
-        [(block, column) for column in COLUMNS if any(_curve(row, column) for row in block.rows)]
+        [
+            (block, column)
+            for column in COLUMNS
+            if any(_curve(row, column, "best") for row in block.rows)
+        ]
         for block in blocks
     ]
     panels = [row for row in panels if row]
     if not panels:
         return False
     width = max(map(len, panels))
-    size = (6.4 * width, 4.2 * len(panels))
+    size = (6.4 * width, 4.6 * len(panels))
     figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(panels), width, squeeze=False)
     for axes in grid.flat:
@@ -121,47 +135,43 @@ def draw_video_curves(blocks: Sequence[Block], path: Path) -> bool:
     for row, line in zip(panels, grid, strict=True):
         for (block, column), axes in zip(row, line, strict=False):
             _draw(block, column, axes)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=_DPI)
-    write_atomically(path, content.getvalue())
+    save_figure(figure, path)
     return True
 
 
 def _draw(block: Block, column: Column, axes: matplotlib.axes.Axes) -> None:
     axes.set_visible(True)
+    first = block.rows[0]
+    frame = np.array(first.numbers["curves"]["frame"])
+    worlds = []
     for row in block.rows:
-        curve = _curve(row, column)
-        if curve:
-            frame, mean, interval = curve
-            (line,) = axes.plot(frame, mean, label=label(row))
-            axes.fill_between(
-                frame, mean - interval, mean + interval, color=line.get_color(), alpha=0.2, lw=0
-            )
+        score = _curve(row, column, "best")
+        if score:
+            draw_line(axes, frame, score, label=label(row))
+            worlds.append(score)
+    floors = {floor: _curve(first, column, floor) for floor in FLOORS}
+    found = {floor: score for floor, score in floors.items() if score}
+    draw_floors(axes, frame, found)
+    fit_height(axes, worlds, [*found.values()])
     windows = {row.training.get("train", {}).get("window") for row in block.rows}
     trained = windows.pop() if len(windows) == 1 else None
-    first = block.rows[0]
     if trained and first.protocol["conditioning"] < trained <= first.frames:
         axes.axvline(trained, color="black", linewidth=1, linestyle=":")
     protocol = first.protocol
     axes.set(
         xlabel="frame",
         ylabel=column.heading,
-        title=f"{block.name}: {protocol['videos']:,} clips, best of {protocol['samples']}, "
-        f"hash {block.hashes[column.metric][:8]}",
+        title=f"{block.name}: {protocol['videos']:,} clips, {protocol['conditioning']} -> "
+        f"{protocol['horizon']} frames, {samples_of(block)}, {block.hashes[column.metric][:8]}",
     )
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
 
 
-def _curve(row: Measured, column: Column) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Give frames, means and intervals of the best sample; None where there are none."""
-    curves = row.numbers.get("curves")
-    found = curves.get(column.metric) if isinstance(curves, Mapping) else None
-    if curves is None or found is None:
+def _curve(row: Measured, column: Column, what: str) -> Estimate | None:
+    """Give the scores frame by frame of the best sample or a floor; None where there are none."""
+    found = row.numbers.get("curves", {}).get(column.metric, {}).get(what)
+    if found is None:
         return None
-    best = found["best"]
-    parts = [
-        np.array(part, np.float64) for part in (curves["frame"], best["mean"], best["interval"])
-    ]
-    return parts[0], parts[1], parts[2]
+    return Estimate(*(np.array(found[part], np.float64) for part in ("mean", "interval")))

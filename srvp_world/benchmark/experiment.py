@@ -10,7 +10,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from srvp_world.benchmark.page import save_figure
+from srvp_world.benchmark.figures import DPI, save_figure
 from srvp_world.benchmark.protocols import Clips, Protocol
 from srvp_world.benchmark.scores import estimate
 from srvp_world.checkpoint import World
@@ -33,7 +33,6 @@ DEFINITIONS = {
 }
 
 _LEFT, _LINE = 170, 26  # pixels for words
-_DPI = 100
 
 
 class Truth(NamedTuple):
@@ -143,7 +142,7 @@ def draw_rows(
     spaced = np.pad(np.stack(colour), [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=255)
     picture = repeat(spaced, "n t h w c -> (n h i) (t w j) c", i=scale, j=scale)
     height, width = picture.shape[0] + 2 * _LINE, picture.shape[1] + _LEFT
-    figure = matplotlib.figure.Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    figure = matplotlib.figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.figimage(picture, xo=_LEFT, yo=_LINE, origin="upper")
     across, down = picture.shape[1] / len(heads), picture.shape[0] / len(rows)
     centred: dict[str, Any] = {"ha": "center", "va": "center", "size": 9}

@@ -18,7 +18,7 @@ from srvp_world.baselines.svg import SVG
 from srvp_world.baselines.svg_config import SVGConfig
 from srvp_world.benchmark.dream import ROUND_SECONDS, ROUNDS, take_turns
 from srvp_world.benchmark.experiment import markdown, state_space_model
-from srvp_world.benchmark.page import save_figure
+from srvp_world.benchmark.figures import save_figure
 from srvp_world.checkpoint import World
 from srvp_world.config import ModelConfig
 from srvp_world.kinds import Network

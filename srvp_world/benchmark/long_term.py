@@ -7,8 +7,9 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
+from srvp_world.benchmark.curves import draw_line
 from srvp_world.benchmark.experiment import SEED, check_video_world, markdown, shown, summary
-from srvp_world.benchmark.page import save_figure
+from srvp_world.benchmark.figures import save_figure
 from srvp_world.benchmark.protocols import Clips, Protocol
 from srvp_world.benchmark.scores import VideoScores, estimate
 from srvp_world.benchmark.video import evaluate_video
@@ -128,10 +129,7 @@ def draw_long_term(
     frame = np.arange(protocol.conditioning, protocol.length) + 1
     for metric, one in zip(METRICS, axes, strict=True):
         for name, scores in results.items():
-            score = estimate(scores.rows(metric)["best"])
-            (line,) = one.plot(frame, score.mean, label=name)
-            low, high = score.mean - score.interval, score.mean + score.interval
-            one.fill_between(frame, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            draw_line(one, frame, estimate(scores.rows(metric)["best"]), label=name)
         for length in sorted({length for length in trained.values() if length is not None}):
             one.axvline(length, color="black", linewidth=1, linestyle=":")
         one.set(xlabel="frame", ylabel=f"{metric.heading}, {metric.better} is better")

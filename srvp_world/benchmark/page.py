@@ -1,24 +1,20 @@
-"""Pictures of an evaluation: strips of truth and samples, and scores frame by frame."""
+"""Pictures of an evaluation: strips of truth and samples."""
 
 import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.axes
 import matplotlib.figure
-import matplotlib.ticker
 import numpy as np
 from einops import repeat
 
-from srvp_world.benchmark.floors import FLOORS
-from srvp_world.benchmark.scores import KeptClip, VideoScores, estimate
-from srvp_world.data.files import make_folder, write_atomically
-from srvp_world.metrics.frame import Metric
+from srvp_world.benchmark.figures import DPI, save_figure
+from srvp_world.benchmark.scores import KeptClip, VideoScores
+from srvp_world.data.files import write_atomically
 from srvp_world.pictures import UNSEEN, bordered
 
 PAGE = "page.png"
-CURVES = "curves.png"
 SAMPLES = "samples.npz"
 
 _SCALE = 2
@@ -28,9 +24,6 @@ _IMAGINED_COLUMNS = 12
 _GAP = 2  # pixels of paper around a frame, before scaling
 _CLIP_GAP = 16
 _LEFT, _TOP, _BOTTOM = 110, 34, 30  # pixels for words
-_DPI = 100
-_COLOURS = {"best": "tab:blue", "mean": "tab:orange"}
-_FLOOR_LINES = ("--", "-.", ":")
 
 
 def draw_page(scores: VideoScores, path: Path) -> None:
@@ -47,7 +40,7 @@ def draw_page(scores: VideoScores, path: Path) -> None:
     pieces = [piece for strip in strips for piece in (strip, gap)]
     picture = np.concatenate(pieces[:-1])
     height, width = picture.shape[0] + _TOP + _BOTTOM, picture.shape[1] + _LEFT
-    figure = matplotlib.figure.Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    figure = matplotlib.figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.figimage(picture, xo=_LEFT, yo=_BOTTOM, origin="upper")
     cell = picture.shape[1] // len(columns)
     for i, frame in enumerate(columns):
@@ -115,68 +108,3 @@ def save_samples(scores: VideoScores, path: Path) -> None:
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     write_atomically(path, content.getvalue())
-
-
-def draw_curves(scores: VideoScores, path: Path, *, trained_frames: int | None = None) -> None:
-    """Draw each metric against the number of the frame, with bands of 95 % confidence.
-
-    Args:
-        scores: What to draw.
-        path: Where to write the PNG.
-        trained_frames: Length of the clips in training, where it is known.
-
-    Raises:
-        OutputError: If the file cannot be written.
-    """
-    metrics = scores.metrics
-    figure = matplotlib.figure.Figure(figsize=(6.4 * len(metrics), 4.6), layout="constrained")
-    axes = figure.subplots(1, len(metrics), squeeze=False)[0]
-    for metric, one in zip(metrics, axes, strict=True):
-        _draw_metric(scores, metric, one)
-        predicted = range(scores.protocol.conditioning + 1, scores.protocol.length + 1)
-        if trained_frames in predicted:
-            one.axvline(trained_frames, color="black", linewidth=1, linestyle=":")
-            one.annotate(
-                " length of training clips ",
-                (trained_frames, 0.02),
-                xycoords=("data", "axes fraction"),
-                fontsize=8,
-            )
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    protocol = scores.protocol
-    figure.suptitle(
-        f"{protocol.name}: {scores.clips} clips, {protocol.samples} "
-        f"{'samples' if protocol.samples > 1 else 'sample'} each, bands of 95 % confidence"
-    )
-    save_figure(figure, path)
-
-
-def _draw_metric(scores: VideoScores, metric: Metric, axes: matplotlib.axes.Axes) -> None:
-    protocol = scores.protocol
-    frame = np.arange(protocol.conditioning, protocol.length) + 1
-    rows = scores.rows(metric)
-    styles = {row: (colour, "-") for row, colour in _COLOURS.items() if row in rows}
-    styles |= {floor: ("0.45", line) for floor, line in zip(FLOORS, _FLOOR_LINES, strict=True)}
-    for row, (colour, line) in styles.items():
-        score = estimate(rows[row])
-        label = row
-        if row in _COLOURS:
-            label = f"{row} of {protocol.samples}" if protocol.samples > 1 else "prediction"
-        axes.plot(frame, score.mean, line, color=colour, label=label)
-        low, high = score.mean - score.interval, score.mean + score.interval
-        axes.fill_between(frame, low, high, color=colour, alpha=0.2, linewidth=0)
-    axes.set(xlabel="frame", ylabel=f"{metric.heading}, {metric.better} is better")
-    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-
-
-def save_figure(figure: matplotlib.figure.Figure, path: Path) -> None:
-    """Write a figure as PNG, atomically.
-
-    Raises:
-        OutputError: If the file cannot be written.
-    """
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=_DPI)
-    make_folder(path.parent)
-    write_atomically(path, picture.getvalue())

@@ -1,6 +1,5 @@
 """The open loop of a report, as a film and as a strip: truth, dream, error."""
 
-import io
 import math
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import numpy as np
 import torch
 from einops import rearrange, repeat
 
+from srvp_world.benchmark.figures import DPI, save_figure
 from srvp_world.benchmark.page import shown_frames
 from srvp_world.benchmark.report import Report
 from srvp_world.data.files import write_atomically
 from srvp_world.pictures import bordered, frames_to_gif
 
-_DPI = 100
 _SIDES = ("truth", "dream", "error")
 _STRIP_CLIPS = 2
 _PANEL = 128  # pixels that a frame of the film should have at least
@@ -59,7 +58,7 @@ def draw_strip(report: Report, path: Path) -> None:
     picture = repeat(spaced, "s n t h w c -> (n s h i) (t w j) c", i=scale, j=scale)
     cell = scale * spaced.shape[3]
     height, width = picture.shape[0] + _TOP + _BOTTOM, picture.shape[1] + _LEFT
-    figure = matplotlib.figure.Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    figure = matplotlib.figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.figimage(picture, xo=_LEFT, yo=_BOTTOM, origin="upper")
     for i, frame in enumerate(columns):
         x = (_LEFT + (i + 0.5) * cell) / width
@@ -70,14 +69,3 @@ def draw_strip(report: Report, path: Path) -> None:
     words = "green was watched, red is imagined (one future, true actions); error: |truth - dream|"
     figure.text(_LEFT / width, _BOTTOM / 2 / height, words, ha="left", va="center", size=12)
     save_figure(figure, path)
-
-
-def save_figure(figure: matplotlib.figure.Figure, path: Path) -> None:
-    """Write a figure as PNG, atomically.
-
-    Raises:
-        OutputError: If the file cannot be written.
-    """
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=_DPI)
-    write_atomically(path, picture.getvalue())

@@ -11,8 +11,8 @@ import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 
+from srvp_world.benchmark.figures import save_figure
 from srvp_world.benchmark.report import Report
-from srvp_world.benchmark.report_film import save_figure
 from srvp_world.benchmark.report_table import shown
 
 _COLUMNS = 5

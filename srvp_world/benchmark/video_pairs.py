@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from srvp_world.benchmark.scores import Estimate, estimate
-from srvp_world.benchmark.video_results import Block, Measured
+from srvp_world.benchmark.video_blocks import Block
+from srvp_world.benchmark.video_results import Measured
 
 NOT_TOLD_APART = "not told apart"
 

@@ -1,20 +1,21 @@
-"""Reads what `srvp-world evaluate` left of videos, and sorts it into what can be compared."""
+"""Reads what `srvp-world evaluate` left of videos."""
 
+import contextlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srvp_world.benchmark.protocols import PROTOCOLS
+from srvp_world.benchmark.floors import FLOORS
 from srvp_world.benchmark.published import Score
-from srvp_world.benchmark.video_protocol import FVD, ingredients, protocol_hashes
+from srvp_world.benchmark.video_protocol import FVD, protocol_hashes
 from srvp_world.errors import DataError
 
 RESULTS = "results.json"
 _WAY_OUT = "evaluate its world again with `srvp-world evaluate`, or leave the file out"
-_COUNTS = ("conditioning", "horizon", "videos", "samples")
+COUNTS = ("conditioning", "horizon", "videos", "samples")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class Measured:
         scores: Of the best sample of each clip, by metric; of FVD the mean of its samples.
         hashes: Of the protocol of each metric.
         each_clip: Of `scores`, what each clip got, by metric; empty in results of earlier versions.
+        floors: What needs no world, by what it predicts, then by metric.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class Measured:
     scores: Mapping[str, Score]
     hashes: Mapping[str, str]
     each_clip: Mapping[str, Sequence[float]]
+    floors: Mapping[str, Mapping[str, Score]]
 
     @property
     def training(self) -> Mapping[str, Any]:
@@ -92,27 +95,14 @@ class Measured:
                 metric: {"value": value, "interval": interval, "protocol_hash": self.hashes[metric]}
                 for metric, (value, interval) in self.scores.items()
             },
+            "floors": {
+                floor: {
+                    metric: {"value": value, "interval": interval}
+                    for metric, (value, interval) in scores.items()
+                }
+                for floor, scores in self.floors.items()
+            },
         }
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Evaluations that can be compared with one another in every metric that they share.
-
-    Attributes:
-        rows: At least one.
-        hashes: Of the protocol of each metric that any of them has.
-        differences: What is not as in the paper, or not as in the first block of the data set.
-    """
-
-    rows: list[Measured]
-    hashes: dict[str, str]
-    differences: list[str]
-
-    @property
-    def name(self) -> str:
-        """Of the data set."""
-        return str(self.rows[0].protocol["name"])
 
 
 def find_results(paths: Sequence[Path]) -> tuple[list[Measured], list[Path]]:
@@ -182,7 +172,7 @@ def _measured(file: Path, content: Any) -> Measured:
         raise DataError(f"{file} is broken in its protocol: {_WAY_OUT}") from None
     if protocol.get("protocol_hash", hashes) != hashes:
         raise DataError(f"{file} is broken, its hash is not that of its protocol: {_WAY_OUT}")
-    for name in _COUNTS:
+    for name in COUNTS:
         if type(protocol[name]) is not int or protocol[name] < 1:
             raise DataError(f"{file} is broken, {name} is {protocol[name]!r}: {_WAY_OUT}")
     if not isinstance(protocol["name"], str):
@@ -196,7 +186,8 @@ def _measured(file: Path, content: Any) -> Measured:
     each_clip = numbers.get("each_clip", {})
     if not _sound_clips(each_clip, protocol["videos"]):
         raise DataError(f"{file} is broken in the scores of its clips: {_WAY_OUT}")
-    row = Measured(file, protocol, numbers, scores, hashes, each_clip)
+    floors = {floor: _floor(file, numbers, hashes, floor) for floor in FLOORS}
+    row = Measured(file, protocol, numbers, scores, hashes, each_clip, floors)
     if not {type(row.iterations), type(row.clips_seen), type(row.substeps)} <= {int, type(None)}:
         raise DataError(f"{file} is broken, its budget or substeps are no numbers: {_WAY_OUT}")
     return row
@@ -205,15 +196,16 @@ def _measured(file: Path, content: Any) -> Measured:
 def _sound_curves(curves: Any, metrics: Sequence[str], horizon: int) -> bool:
     """Say whether there is a number, or null, for each predicted frame where there are curves."""
     try:
-        best = [curves[metric]["best"] for metric in metrics if metric in curves]
-        parts = [part for row in best for part in (curves["frame"], row["mean"], row["interval"])]
-        return all(
+        lines = [curves[metric] for metric in metrics if metric in curves]
+        rows = [row for line in lines for row in (line["best"], *line.values())]
+        parts = [part for row in rows for part in (curves["frame"], row["mean"], row["interval"])]
+        return _is(curves) and all(
             isinstance(part, list)
             and len(part) == horizon
             and all(value is None or type(value) in (int, float) for value in part)
             for part in parts
         )
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         return False
 
 
@@ -227,64 +219,30 @@ def _sound_clips(each_clip: Any, clips: int) -> bool:
     )
 
 
+def _floor(
+    file: Path, numbers: Mapping[str, Any], metrics: Iterable[str], floor: str
+) -> dict[str, Score]:
+    """Give the scores of a prediction without a world; FVD is not measured of them."""
+    by_metric = {metric: numbers["scores"][metric] for metric in metrics if metric != FVD}
+    return {
+        metric: _sound_score(file, f"score of {floor!r} by {metric!r}", entry[floor])
+        for metric, entry in by_metric.items()
+        if floor in entry
+    }
+
+
 def _score(file: Path, numbers: Mapping[str, Any], metric: str) -> Score:
-    try:
+    entry = None
+    with contextlib.suppress(KeyError, TypeError):  # told below
         entry = numbers[FVD] if metric == FVD else numbers["scores"][metric]["best"]
-        mean, interval = entry["mean"], entry["interval"]
-        alone = metric == FVD and interval is None  # of one sample
-        values = (mean,) if alone else (mean, interval)
+    return _sound_score(file, f"score of {metric!r}", entry, alone=metric == FVD)
+
+
+def _sound_score(file: Path, what: str, entry: Any, *, alone: bool = False) -> Score:
+    """Check a mean and its interval; `alone` allows none, as of a single sample."""
+    if _is(entry):
+        mean, interval = entry.get("mean"), entry.get("interval", math.nan)
+        values = (mean,) if alone and interval is None else (mean, interval)
         if all(type(value) in (int, float) and math.isfinite(value) for value in values):
             return mean, interval
-    except (KeyError, TypeError):
-        pass  # told below
-    raise DataError(f"{file} is broken, it has no score of {metric!r}: {_WAY_OUT}")
-
-
-def sort_into_blocks(measured: Sequence[Measured]) -> list[Block]:
-    """Put together what can be compared, data sets of the paper first, and say what differs.
-
-    Evaluations belong together where all metrics that both have share their hashes.
-    """
-    names = [*PROTOCOLS, *sorted({row.protocol["name"] for row in measured} - PROTOCOLS.keys())]
-    blocks: list[Block] = []
-    for name in names:
-        first: Block | None = None
-        for row in (row for row in measured if row.protocol["name"] == name):
-            block = next((block for block in blocks if _fits(row, block)), None)
-            if block is None:
-                block = Block([], {}, [*_differences(row, first)])
-                blocks.append(block)
-                first = first or block
-            block.rows.append(row)
-            block.hashes.update(row.hashes)
-    return blocks
-
-
-def _fits(row: Measured, block: Block) -> bool:
-    """Say whether an evaluation can be compared with all of a block."""
-    if row.protocol["name"] != block.name:
-        return False
-    shared = row.hashes.keys() & block.hashes.keys()
-    return bool(shared) and all(row.hashes[metric] == block.hashes[metric] for metric in shared)
-
-
-def _differences(row: Measured, first: Block | None) -> Iterator[str]:
-    """Tell what keeps an evaluation from the paper's numbers, and from the block above."""
-    ours, paper = row.protocol, PROTOCOLS.get(row.protocol["name"])
-    if paper is not None:
-        for name in _COUNTS:
-            if ours[name] != getattr(paper, name):
-                yield f"{name} {ours[name]:,}, in the paper {getattr(paper, name):,}"
-    if first is None:
-        return
-    other = first.rows[0]
-    told: set[str] = set()
-    for metric in row.hashes.keys() & other.hashes.keys():
-        here, there = ingredients(ours, metric), ingredients(other.protocol, metric)
-        told |= {
-            f"{part} of {metric}" if part in ("definition", "weights") else part
-            for part in here
-            if here[part] != there[part]
-        }
-    if told:
-        yield f"not as in the first table of this data set: {', '.join(sorted(told))}"
+    raise DataError(f"{file} is broken, it has no {what}: {_WAY_OUT}")

@@ -4,7 +4,7 @@ Each table is either published or measured, never both, and a measured one holds
 compared within it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,8 +12,9 @@ from srvp_world.benchmark.protocols import PROTOCOLS
 from srvp_world.benchmark.published import PUBLISHED, Score
 from srvp_world.benchmark.scores import Estimate
 from srvp_world.benchmark.tables import cell
+from srvp_world.benchmark.video_blocks import Block
 from srvp_world.benchmark.video_pairs import NOT_TOLD_APART, differences, verdict
-from srvp_world.benchmark.video_results import Block, Measured
+from srvp_world.benchmark.video_results import Measured
 from srvp_world.metrics.frame import METRICS
 
 UNKNOWN = "-"
@@ -116,12 +117,11 @@ def _measured(block: Block) -> Table:
     columns = _columns(block.hashes)
     first = block.rows[0]
     protocol = first.protocol
-    many = protocol["samples"]
-    samples = f"best of {many:,} samples" if many > 1 else "one sample"
     hashes = ", ".join(f"{column.metric} `{block.hashes[column.metric]}`" for column in columns)
     notes = [
         f"Measured with srvp-world, N = {protocol['videos']:,} clips, {protocol['conditioning']} "
-        f"-> {protocol['horizon']} frames (T = {first.frames}), {samples}. {_intervals(columns)}",
+        f"-> {protocol['horizon']} frames (T = {first.frames}), {samples_of(block)}. "
+        f"{_intervals(columns)}",
         f"Protocol hashes: {hashes}.",
     ]
     if block.differences:
@@ -138,7 +138,14 @@ def _measured(block: Block) -> Table:
             *(column.heading for column in columns),
             "results",
         ),
-        rows=tuple(_measured_row(row, columns) for row in block.rows),
+        rows=(
+            *(_measured_row(row, columns) for row in block.rows),
+            *(
+                _floor_row(floor, scores, columns)
+                for floor, scores in first.floors.items()
+                if scores
+            ),
+        ),
         notes=tuple(notes),
     )
 
@@ -151,6 +158,14 @@ def _measured_row(row: Measured, columns: Sequence[Column]) -> tuple[str, ...]:
         *(_cell(row.scores.get(column.metric), column.digits) for column in columns),
         row.path.parent.as_posix(),
     )
+
+
+def _floor_row(
+    floor: str, scores: Mapping[str, Score], columns: Sequence[Column]
+) -> tuple[str, ...]:
+    """Show what needs no world; it is the same for all rows, as their clips are."""
+    cells = (_cell(scores.get(column.metric), column.digits) for column in columns)
+    return (f"no world: {floor}", UNKNOWN, UNKNOWN, UNKNOWN, *cells, UNKNOWN)
 
 
 def _differences(block: Block) -> Iterator[Table]:
@@ -183,6 +198,12 @@ def _difference(found: Estimate | None, column: Column) -> tuple[str, str]:
     mean, interval = map(float, found)
     shown = f"{mean:+.{column.digits}f} ± {interval:.{column.digits}f}"
     return shown, verdict(found, column.better)
+
+
+def samples_of(block: Block) -> str:
+    """Say how many samples of a clip the scores are the best of."""
+    samples = block.rows[0].protocol["samples"]
+    return f"best of {samples:,} samples" if samples > 1 else "one sample"
 
 
 def label(row: Measured) -> str:

@@ -29,7 +29,8 @@ def configure_video(parser: Parser) -> None:
 def run_video(args: Namespace, command: str) -> None:
     """Read what was measured, print the tables, and leave them where they are wanted."""
     from srvp_world.benchmark.bench_video import write_report
-    from srvp_world.benchmark.video_results import find_results, sort_into_blocks
+    from srvp_world.benchmark.video_blocks import sort_into_blocks
+    from srvp_world.benchmark.video_results import find_results
     from srvp_world.benchmark.video_tables import as_markdown, video_tables
 
     measured, others = find_results(args.results)

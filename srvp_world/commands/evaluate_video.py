@@ -116,14 +116,8 @@ def _leave(
     out: Path, scores: "VideoScores", about: dict[str, Any], args: Namespace, command: str
 ) -> None:
     """Write results and pictures, and say where they are."""
-    from srvp_world.benchmark.page import (
-        CURVES,
-        PAGE,
-        SAMPLES,
-        draw_curves,
-        draw_page,
-        save_samples,
-    )
+    from srvp_world.benchmark.curves import CURVES, draw_curves
+    from srvp_world.benchmark.page import PAGE, SAMPLES, draw_page, save_samples
     from srvp_world.results import write_results
 
     write_results(

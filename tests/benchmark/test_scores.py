@@ -1,14 +1,16 @@
 from dataclasses import replace
 
+import matplotlib.figure
 import matplotlib.image
 import numpy as np
 import pytest
 
+from srvp_world.benchmark.curves import draw_curves, fit_height
 from srvp_world.benchmark.floors import FLOORS
-from srvp_world.benchmark.page import draw_curves, draw_page, save_samples, shown_frames
+from srvp_world.benchmark.page import draw_page, save_samples, shown_frames
 from srvp_world.benchmark.protocols import PROTOCOLS, Protocol
 from srvp_world.benchmark.published import PUBLISHED, as_json
-from srvp_world.benchmark.scores import KeptClip, VideoScores, estimate
+from srvp_world.benchmark.scores import Estimate, KeptClip, VideoScores, estimate
 from srvp_world.benchmark.tables import video_table
 from srvp_world.metrics.frame import PSNR, SSIM
 
@@ -129,3 +131,19 @@ def test_pictures(tmp_path) -> None:
     assert len(columns) == 4  # the last four of five frames that were given
     assert len({row.tobytes() for row in green[green.any(axis=1)]}) == 2  # truth rows only
     assert matplotlib.image.imread(tmp_path / "curves.png").shape[:2] == (460, 1280)
+
+
+def test_a_floor_that_is_perfect_now_and_then_takes_no_height_from_worlds() -> None:
+    axes = matplotlib.figure.Figure().subplots()
+    world = Estimate(np.linspace(18.0, 12.0, 95), np.full(95, 0.5))
+    copied = np.full(95, 11.0)
+    copied[72] = 100.0
+    fit_height(axes, [world], [Estimate(copied, np.zeros(95))])
+    low, high = axes.get_ylim()
+    assert 10 < low < 11 and 18.5 < high < 19.5
+
+
+def test_a_flat_line_keeps_the_height_that_it_has() -> None:
+    axes = matplotlib.figure.Figure().subplots()
+    fit_height(axes, [Estimate(np.ones(3), np.zeros(3))], [])
+    assert axes.get_ylim() == (0, 1)  # of empty axes

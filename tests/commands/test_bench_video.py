@@ -59,6 +59,17 @@ def clip_by_clip(preset, psnr, clips):
     return content
 
 
+def with_floors(content):
+    """The same with what needs no world."""
+    numbers, horizon = content["numbers"], content["protocol"]["horizon"]
+    for place, floor in enumerate(("copy last frame", "black", "mean frame")):
+        psnr = 11.5 + place
+        numbers["scores"]["psnr"][floor] = {"mean": psnr, "interval": 0.25}
+        line = {"mean": [psnr] * horizon, "interval": [0.25] * horizon}
+        numbers["curves"]["psnr"][floor] = line
+    return content
+
+
 def leave(folder, content):
     folder.mkdir(parents=True)
     text = content if isinstance(content, str) else json.dumps(content)
@@ -119,7 +130,26 @@ def test_measured_numbers_have_their_budget_and_tables_of_their_own(tmp_path, ca
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 2
     assert r"95 \% confidence" in latex and r"5 $\to$ 20" in latex
     picture = matplotlib.image.imread(tmp_path / "out" / "curves.png")
-    assert picture.shape[:2] == (420, 640)  # SSIM has no curve here
+    assert picture.shape[:2] == (460, 640)  # SSIM has no curve here
+
+
+def test_what_needs_no_world_stands_below_the_worlds(tmp_path, capsys):
+    leave(tmp_path / "a", with_floors(evaluation()))
+    leave(tmp_path / "b", with_floors(evaluation("smmnist-gru")))
+    assert run(f"bench video {tmp_path}/a {tmp_path}/b --out {tmp_path}/out") == 0
+    ours = section(capsys.readouterr().out, "smmnist: measured")
+    rows = [line for line in ours.splitlines() if line.startswith("| ")][1:]
+    assert [row.split(" | ")[0] for row in rows[1:]] == [
+        "| smmnist, seed 7",
+        "| smmnist-gru, seed 7",
+        "| no world: copy last frame",
+        "| no world: black",
+        "| no world: mean frame",
+    ]
+    assert rows[4] == "| no world: black | - | - | - | 12.50 ± 0.25 | - | - |"
+    content = json.loads((tmp_path / "out" / "results.json").read_text())["numbers"]
+    for row in content["measured"]["blocks"][0]["rows"]:
+        assert row["floors"]["black"] == {"psnr": {"value": 12.5, "interval": 0.25}}
 
 
 def test_worlds_are_told_apart_clip_by_clip_where_clips_tell(tmp_path, capsys):
@@ -219,6 +249,9 @@ def damaged(*path, value=None):
         (damaged("numbers", "scores", "psnr"), "no score of 'psnr'"),
         (damaged("numbers", "scores", "ssim", "best", value={"mean": "x"}), "no score of 'ssim'"),
         (damaged("numbers", "curves", "psnr", value={}), "broken in its curves"),
+        (damaged("numbers", "curves", value=[]), "broken in its curves"),
+        (damaged("numbers", "curves", "psnr", "black", value=3), "broken in its curves"),
+        (damaged("numbers", "scores", "psnr", "black", value=3), "no score of 'black' by 'psnr'"),
         (damaged("numbers", "curves", "frame", value=[6]), "broken in its curves"),
         (damaged("numbers", "curves", "frame", value=["6"] * 20), "broken in its curves"),
         (damaged("numbers", "each_clip", value=[]), "broken in the scores of its clips"),

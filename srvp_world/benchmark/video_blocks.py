@@ -1,0 +1,78 @@
+"""Evaluations sorted into what can be compared with one another."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from srvp_world.benchmark.protocols import PROTOCOLS
+from srvp_world.benchmark.video_protocol import ingredients
+from srvp_world.benchmark.video_results import COUNTS, Measured
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Evaluations that can be compared with one another in every metric that they share.
+
+    Attributes:
+        rows: At least one.
+        hashes: Of the protocol of each metric that any of them has.
+        differences: What is not as in the paper, or not as in the first block of the data set.
+    """
+
+    rows: list[Measured]
+    hashes: dict[str, str]
+    differences: list[str]
+
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+        return str(self.rows[0].protocol["name"])
+
+
+def sort_into_blocks(measured: Sequence[Measured]) -> list[Block]:
+    """Put together what can be compared, data sets of the paper first, and say what differs.
+
+    Evaluations belong together where all metrics that both have share their hashes.
+    """
+    names = [*PROTOCOLS, *sorted({row.protocol["name"] for row in measured} - PROTOCOLS.keys())]
+    blocks: list[Block] = []
+    for name in names:
+        first: Block | None = None
+        for row in (row for row in measured if row.protocol["name"] == name):
+            block = next((block for block in blocks if _fits(row, block)), None)
+            if block is None:
+                block = Block([], {}, [*_differences(row, first)])
+                blocks.append(block)
+                first = first or block
+            block.rows.append(row)
+            block.hashes.update(row.hashes)
+    return blocks
+
+
+def _fits(row: Measured, block: Block) -> bool:
+    """Say whether an evaluation can be compared with all of a block."""
+    if row.protocol["name"] != block.name:
+        return False
+    shared = row.hashes.keys() & block.hashes.keys()
+    return bool(shared) and all(row.hashes[metric] == block.hashes[metric] for metric in shared)
+
+
+def _differences(row: Measured, first: Block | None) -> Iterator[str]:
+    """Tell what keeps an evaluation from the paper's numbers, and from the block above."""
+    ours, paper = row.protocol, PROTOCOLS.get(row.protocol["name"])
+    if paper is not None:
+        for name in COUNTS:
+            if ours[name] != getattr(paper, name):
+                yield f"{name} {ours[name]:,}, in the paper {getattr(paper, name):,}"
+    if first is None:
+        return
+    other = first.rows[0]
+    told: set[str] = set()
+    for metric in row.hashes.keys() & other.hashes.keys():
+        here, there = ingredients(ours, metric), ingredients(other.protocol, metric)
+        told |= {
+            f"{part} of {metric}" if part in ("definition", "weights") else part
+            for part in here
+            if here[part] != there[part]
+        }
+    if told:
+        yield f"not as in the first table of this data set: {', '.join(sorted(told))}"
