@@ -142,7 +142,7 @@ def draw_video_curves(blocks: Sequence[Block], path: Path) -> bool:
 def _draw(block: Block, column: Column, axes: matplotlib.axes.Axes) -> None:
     axes.set_visible(True)
     first = block.rows[0]
-    frame = np.array(first.numbers["curves"]["frame"])
+    frame = np.arange(first.protocol["conditioning"], first.frames) + 1
     worlds = []
     for row in block.rows:
         score = _curve(row, column, "best")

@@ -152,6 +152,16 @@ def test_what_needs_no_world_stands_below_the_worlds(tmp_path, capsys):
         assert row["floors"]["black"] == {"psnr": {"value": 12.5, "interval": 0.25}}
 
 
+def test_the_first_need_not_have_curves(tmp_path):
+    silent = evaluation()
+    del silent["numbers"]["curves"]
+    first, second = leave(tmp_path / "a", silent), leave(tmp_path / "b", evaluation("other"))
+    assert run(f"bench video {first} --out {tmp_path}/none") == 0
+    assert not (tmp_path / "none" / "curves.png").exists()
+    assert run(f"bench video {first} {second} --out {tmp_path}/out") == 0
+    assert (tmp_path / "out" / "curves.png").exists()
+
+
 def test_worlds_are_told_apart_clip_by_clip_where_clips_tell(tmp_path, capsys):
     clips = [10.0, 14.0, 18.0, 22.0]  # far further apart than worlds are
     leave(tmp_path / "a", clip_by_clip("smmnist", 16.0, clips))
