@@ -63,7 +63,8 @@ def predict_clip(
         first 1 + (t - 1) * n show the clip as it was given.
 
     Raises:
-        ConfigError: For a horizon, samples or substeps below one, or a negative temperature.
+        ConfigError: For a horizon, samples or substeps below one, or a temperature that
+            is negative or not finite.
         DataError: If frames or vector are too few or of another shape.
         SpaceError: If actions are missing, not wanted or of another shape.
     """
@@ -132,8 +133,17 @@ def _check(horizon: int, samples: int, substeps: int | None, temperature: float)
     for name, value in counts.items():
         if value < 1:
             raise ConfigError(f"{name} must be at least 1, got {value}")
+    check_temperature(temperature)
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a factor of the prior's standard deviation that is none.
+
+    Raises:
+        ConfigError: For a negative or infinite one, or NaN.
+    """
     if not (math.isfinite(temperature) and temperature >= 0):
-        raise ConfigError(f"temperature must not be negative, got {temperature}")
+        raise ConfigError(f"temperature must be finite and not negative, got {temperature}")
 
 
 def _to_tensor(values: np.ndarray, device: torch.device) -> Tensor:

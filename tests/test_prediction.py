@@ -87,8 +87,8 @@ def test_an_episode_may_begin_with_one_frame_and_a_vector() -> None:
         ({"horizon": 0}, "horizon must be at least 1, got 0"),
         ({"samples": 0}, "samples must be at least 1, got 0"),
         ({"substeps": 0}, "substeps must be at least 1, got 0"),
-        ({"temperature": -1.0}, "temperature must not be negative, got -1.0"),
-        ({"temperature": float("nan")}, "temperature must not be negative, got nan"),
+        ({"temperature": -1.0}, "temperature must be finite and not negative, got -1.0"),
+        ({"temperature": float("nan")}, "temperature must be finite and not negative, got nan"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message) -> None:

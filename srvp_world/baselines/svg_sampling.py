@@ -19,9 +19,14 @@ class SVGFutures:
     """
 
     def __init__(
-        self, model: SVG, *, substeps: int | None = None, observed_substeps: int | None = None
+        self,
+        model: SVG,
+        *,
+        substeps: int | None = None,
+        observed_substeps: int | None = None,
+        temperature: float = 1.0,
     ) -> None:
-        """Take a model in evaluation mode.
+        """Take a model in evaluation mode, and a factor of its prior's standard deviation.
 
         Raises:
             ConfigError: For other substeps than one.
@@ -29,6 +34,7 @@ class SVGFutures:
         check_substeps(substeps)
         check_substeps(observed_substeps)
         self.model = model
+        self.temperature = temperature
 
     @property
     def device(self) -> torch.device:
@@ -82,6 +88,6 @@ class SVGFutures:
         z = watched.q_z.mean[clip] + watched.q_z.std[clip] * draws[:, :seen]
         state, frames = self.model.follow(watched, z, clip), []
         for draw in draws[:, seen:].unbind(dim=1):
-            state, _ = self.model.step(state, noise=draw)
+            state, _ = self.model.step(state, noise=draw, temperature=self.temperature)
             frames.append(state.frame)
         return rearrange(torch.stack(frames), "t (b s) c h w -> b s t (c h w)", b=b)

@@ -24,6 +24,7 @@ from srvp_world.data.moving_mnist import (
 )
 from srvp_world.errors import ConfigError, DataError
 from srvp_world.kinds import AnyConfig
+from srvp_world.prediction import check_temperature
 from srvp_world.spaces import ActionSpec
 
 
@@ -39,6 +40,7 @@ class Protocol:
         samples: Futures of each clip.
         substeps: Euler steps per predicted frame; None means the trained number.
         observed_substeps: Euler steps per observed frame; None means the trained number.
+        temperature: Factor of the prior's standard deviation, for predicted frames.
     """
 
     name: str
@@ -48,12 +50,14 @@ class Protocol:
     samples: int = 100
     substeps: int | None = None
     observed_substeps: int | None = None
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what leaves nothing to do."""
         for name, value in vars(self).items():
             if isinstance(value, int) and value < 1:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
+        check_temperature(self.temperature)
 
     @property
     def length(self) -> int:

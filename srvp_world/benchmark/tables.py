@@ -55,9 +55,10 @@ def _fvd(fvd: FVDScore) -> str:
 
 def _title(scores: VideoScores) -> str:
     protocol = scores.protocol
+    heat = "" if protocol.temperature == 1 else f", temperature {protocol.temperature:g}"
     return (
         f"{protocol.name}, {scores.clips} clips, {protocol.conditioning} -> {protocol.horizon} "
-        "frames"
+        f"frames{heat}"
     )
 
 

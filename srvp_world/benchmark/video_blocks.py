@@ -63,6 +63,8 @@ def _differences(row: Measured, first: Block | None) -> Iterator[str]:
         for name in COUNTS:
             if ours[name] != getattr(paper, name):
                 yield f"{name} {ours[name]:,}, in the paper {getattr(paper, name):,}"
+        if (temperature := ours.get("temperature", 1)) != paper.temperature:
+            yield f"temperature {temperature:g}, in the paper {paper.temperature:g}"
     if first is None:
         return
     other = first.rows[0]
@@ -71,8 +73,8 @@ def _differences(row: Measured, first: Block | None) -> Iterator[str]:
         here, there = ingredients(ours, metric), ingredients(other.protocol, metric)
         told |= {
             f"{part} of {metric}" if part in ("definition", "weights") else part
-            for part in here
-            if here[part] != there[part]
+            for part in here.keys() | there.keys()
+            if here.get(part) != there.get(part)
         }
     if told:
         yield f"not as in the first table of this data set: {', '.join(sorted(told))}"

@@ -1,8 +1,8 @@
 """What makes two numbers of video prediction comparable, and a hash of it.
 
 A hash belongs to one metric of one evaluation. Equal hashes mean: the same clips, given and
-predicted frames, number of samples and way to choose the best, definition and weights of the
-metric. What does not decide on that is left out: the world, its substeps, seeds, batch size,
+predicted frames, number of samples, temperature, way to choose the best, definition and weights of
+the metric. What does not decide on that is left out: the world, its substeps, seeds, batch size,
 device, machine, folders, and other metrics that were measured as well.
 """
 
@@ -36,6 +36,7 @@ def ingredients(protocol: Mapping[str, Any], metric: str) -> dict[str, Any]:
         weights = protocol["weights_sha256"][metric] if metric in WITH_WEIGHTS else {}
         samples = min(SAMPLES, protocol["samples"]) if fvd else protocol["samples"]
         name, choice = protocol["name"], () if fvd else _CHOICE
+        temperature = protocol.get("temperature", 1)
         return {
             "metric": metric,
             "data": name if name in PROTOCOLS else "folder",
@@ -44,6 +45,8 @@ def ingredients(protocol: Mapping[str, Any], metric: str) -> dict[str, Any]:
             "conditioning": protocol["conditioning"],
             "horizon": protocol["horizon"],
             "samples": samples,
+            # The paper's 1 is left out: results from before there was a choice have the same hash.
+            **({} if temperature == 1 else {"temperature": temperature}),
             "choice": {part: protocol["definitions"][part] for part in choice},
             "definition": protocol["metrics"][metric],
             "weights": sorted(weights.values()),  # files of any name

@@ -175,6 +175,8 @@ def _measured(file: Path, content: Any) -> Measured:
     for name in COUNTS:
         if type(protocol[name]) is not int or protocol[name] < 1:
             raise DataError(f"{file} is broken, {name} is {protocol[name]!r}: {_WAY_OUT}")
+    if type(temperature := protocol.get("temperature", 1.0)) not in (int, float):
+        raise DataError(f"{file} is broken, temperature is {temperature!r}: {_WAY_OUT}")
     if not isinstance(protocol["name"], str):
         raise DataError(f"{file} is broken, name is {protocol['name']!r}: {_WAY_OUT}")
     training = protocol.get("training") or {}

@@ -201,9 +201,11 @@ def _difference(found: Estimate | None, column: Column) -> tuple[str, str]:
 
 
 def samples_of(block: Block) -> str:
-    """Say how many samples of a clip the scores are the best of."""
-    samples = block.rows[0].protocol["samples"]
-    return f"best of {samples:,} samples" if samples > 1 else "one sample"
+    """Say how many samples of a clip the scores are the best of, and of what temperature."""
+    protocol = block.rows[0].protocol
+    samples, temperature = protocol["samples"], protocol.get("temperature", 1)
+    shown = f"best of {samples:,} samples" if samples > 1 else "one sample"
+    return shown if temperature == 1 else f"{shown} at temperature {temperature:g}"
 
 
 def label(row: Measured) -> str:

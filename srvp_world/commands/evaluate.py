@@ -10,6 +10,7 @@ from srvp_world.commands.verb import RESULTS, Verb, nothing_kept, world_file
 from srvp_world.errors import ConfigError, OutputError
 
 AGENT_DEFAULTS = {"episodes": 20, "workers": 2, "temperature": 1.0, "seed": 10_000}
+SHARED_FLAGS = ("seed", "temperature")
 VIDEO_FLAGS = (
     "videos",
     "samples",
@@ -38,11 +39,17 @@ def _configure(parser: Parser, arguments: Sequence[str]) -> None:
     )
     add("--out", type=Path, metavar="FOLDER", help="where to leave results [agents: nowhere]")
     add("--seed", type=int, help="of episodes [10000], or of all noise of videos [1]")
+    add(
+        "--temperature",
+        type=float,
+        default=argparse.SUPPRESS,
+        help="factor of the prior's standard deviation, in dreams and predicted frames; 0 takes "
+        "its means [1.0]",
+    )
     # Flags that are not given leave no trace, so that those of the other job can be refused.
     add = parser.add_argument_group("agents", argument_default=argparse.SUPPRESS).add_argument
     add("--episodes", type=int, help="real, and as many dreamt [20]")
     add("--workers", type=int, help="processes side by side [2]")
-    add("--temperature", type=float, help="of the dream [1.0]")
     add = parser.add_argument_group(
         "videos",
         "Defaults are those of the paper's protocol of that name. For a folder they are 5 frames\n"
@@ -71,7 +78,7 @@ def _run(args: Namespace, command: str) -> None:
     video = is_video(args.what)
     others = AGENT_DEFAULTS if video else VIDEO_FLAGS
     for name in others:
-        if name != "seed" and name in args:
+        if name not in SHARED_FLAGS and name in args:
             flag, jobs = f"--{name.replace('_', '-')}", ("agents", "videos")
             raise ConfigError(
                 f"{flag} is for {jobs[not video]}, but {args.what!r} is evaluated as one of the "
@@ -149,6 +156,7 @@ EVALUATE = Verb(
         "runs/demo/world.safetensors runs/demo/policies/final.safetensors --episodes 50",
         "world.safetensors agent.safetensors --out runs/evaluation --workers 4",
         "runs/mnist/world.safetensors smmnist --videos 500 --samples 20",
+        "runs/mnist/world.safetensors mmnist --temperature 0 --out runs/mnist/means",
         "runs/kth/world.safetensors kth --data data/kth --lpips lpips --fvd i3d --device cuda",
         "runs/own/world.safetensors data/own/test --conditioning 8 --horizon 16 --samples 10",
     ),

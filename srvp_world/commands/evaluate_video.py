@@ -58,7 +58,10 @@ def evaluate_clips(args: Namespace, command: str) -> None:
     clips.check_fits(world.model.config, protocol)
     networks = _networks(args, protocol, clips.count, world.device)
     futures = KINDS[kind_of(world.model.config)].futures(
-        world.model, substeps=protocol.substeps, observed_substeps=protocol.observed_substeps
+        world.model,
+        substeps=protocol.substeps,
+        observed_substeps=protocol.observed_substeps,
+        temperature=protocol.temperature,
     )
     make_folder(out)
     args.seed = SEED if args.seed is None else args.seed

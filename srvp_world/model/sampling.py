@@ -21,7 +21,12 @@ class Futures:
     """
 
     def __init__(
-        self, model: SRVP, *, substeps: int | None = None, observed_substeps: int | None = None
+        self,
+        model: SRVP,
+        *,
+        substeps: int | None = None,
+        observed_substeps: int | None = None,
+        temperature: float = 1.0,
     ) -> None:
         """Choose Euler steps per predicted and per observed frame; None means the trained number.
 
@@ -29,6 +34,7 @@ class Futures:
             model: In evaluation mode.
             substeps: Of predicted frames.
             observed_substeps: Of observed frames.
+            temperature: Factor of the prior's standard deviation.
 
         Raises:
             ConfigError: For fewer substeps than one, or ones that the dynamics do not know.
@@ -36,6 +42,7 @@ class Futures:
         self.model = model
         self.substeps = model.check_substeps(substeps)
         self.observed_substeps = model.check_substeps(observed_substeps)
+        self.temperature = temperature
 
     @property
     def device(self) -> torch.device:
@@ -102,7 +109,9 @@ class Futures:
         states = []
         for i, draw in enumerate(draws[observed - 1 :]):
             action = None if actions is None else actions[clip, i]
-            path, _ = self.model.advance(state, action, noise=draw, substeps=self.substeps)
+            path, _ = self.model.advance(
+                state, action, draw, self.temperature, substeps=self.substeps
+            )
             state = state.imagined(path[:, -1])
             states.append(path if intermediate else path[:, -1:])
         return rearrange(torch.cat(states, dim=1), "(b s) t d -> b s t d", b=b)

@@ -103,6 +103,18 @@ def test_every_sample_draws_the_posterior_of_the_observed_frames_again(model, mo
 
 
 @torch.no_grad()
+def test_temperature_scales_the_noise_of_the_prior_and_not_that_of_the_posterior(model):
+    noise = torch.randn(2, 3, SVGFutures(model).noise_size(3, 2), generator=generator())
+    scaled = noise.clone()
+    scaled[..., -2 * model.noise_dim :] *= 0.5
+    watched = SVGFutures(model).watch(random_frames(2, 3, model))
+    expected = SVGFutures(model).imagine(watched, scaled, 2)
+    cooler = SVGFutures(model, temperature=0.5).imagine(watched, noise, 2)
+    torch.testing.assert_close(cooler, expected)
+    assert not torch.allclose(cooler, SVGFutures(model).imagine(watched, noise, 2), atol=1e-4)
+
+
+@torch.no_grad()
 def test_with_batch_statistics_a_sample_of_all_clips_is_a_batch():
     model = tiny_svg(batch_statistics=True)
     futures = SVGFutures(model)

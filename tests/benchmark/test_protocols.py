@@ -163,6 +163,12 @@ def test_protocols_that_leave_nothing_to_do(name) -> None:
         replace(PROTOCOLS["smmnist"], **{name: 0})
 
 
+@pytest.mark.parametrize("temperature", [-0.5, float("inf"), float("nan")])
+def test_temperatures_that_are_none(temperature) -> None:
+    with pytest.raises(ConfigError, match=f"finite and not negative, got {temperature}"):
+        replace(PROTOCOLS["smmnist"], temperature=temperature)
+
+
 VIDEO = replace(CONFIG, reward=False, continuation=False)
 
 

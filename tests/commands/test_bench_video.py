@@ -191,6 +191,7 @@ def test_worlds_are_told_apart_clip_by_clip_where_clips_tell(tmp_path, capsys):
         ({"videos": 500}, "videos 500, in the paper 5,000"),
         ({"samples": 20}, "samples 20, in the paper 100"),
         ({"horizon": 10}, "horizon 10, in the paper 20"),
+        ({"temperature": 0.0}, "temperature 0, in the paper 1; not as in the first table of this"),
         ({"clips_sha256": "cd"}, "not as in the first table of this data set: clips_sha256"),
         ({"metrics": {"psnr": "other", "ssim": "similarity"}}, "definition of psnr"),
     ],
@@ -269,6 +270,7 @@ def damaged(*path, value=None):
         (damaged("numbers", "each_clip", value={"psnr": ["1"] * 5000}), "scores of its clips"),
         (evaluation(name=5), "name is 5"),
         (evaluation(samples=0), "samples is 0"),
+        (evaluation(temperature="hot"), "temperature is 'hot'"),
     ],
 )
 def test_what_cannot_be_gathered_is_refused_by_name(refused, tmp_path, content, words):

@@ -90,6 +90,21 @@ def test_a_folder_is_evaluated_beside_the_world_and_twice_the_same(grey, videos,
     assert both[0]["protocol"]["videos"] == 3 and both[0]["protocol"]["published"] == []
 
 
+def test_at_temperature_zero_only_what_was_watched_is_drawn(grey, videos, tmp_path, capsys):
+    line = f"evaluate {grey} {videos} {SMALL}"
+    assert run(f"{line} --out {tmp_path}/drawn") == 0
+    assert run(f"{line} --temperature 0 --out {tmp_path}/means") == 0
+    assert "| folder own, 3 clips, 3 -> 4 frames, temperature 0 |" in capsys.readouterr().out
+    drawn, means = (
+        json.loads((tmp_path / name / "results.json").read_text()) for name in ("drawn", "means")
+    )
+    assert (drawn["protocol"]["temperature"], means["protocol"]["temperature"]) == (1, 0)
+    spread = [content["numbers"]["diversity"]["mean"] for content in (drawn, means)]
+    assert 0 < spread[1] < spread[0]
+    hashes = [content["protocol"]["protocol_hash"]["psnr"] for content in (drawn, means)]
+    assert hashes[0] != hashes[1]
+
+
 def test_a_folder_that_is_named_like_a_benchmark_is_still_a_folder(
     grey, videos, tmp_path, monkeypatch, capsys
 ):
@@ -117,7 +132,7 @@ def test_results_are_not_overwritten(grey, videos, refused, tmp_path):
     [
         ("smnist", ["no protocol 'smnist'", "did you mean 'smmnist'?"]),
         ("smmnist --episodes 3", ["--episodes is for agents", "'smmnist'"]),
-        ("smmnist --temperature 0.5", ["--temperature is for agents"]),
+        ("smmnist --temperature -1", ["temperature", "not negative", "-1"]),
         ("smmnist --samples 0", ["samples", "at least 1", "0"]),
         ("smmnist --substeps 0", ["substeps", "at least 1", "0"]),
         ("smmnist --horizon 30", ["25 frames", "5 + 30 = 35"]),

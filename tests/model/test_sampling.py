@@ -57,6 +57,20 @@ def test_every_sample_draws_the_posterior_of_the_observed_frames_again() -> None
 
 
 @torch.no_grad()
+def test_temperature_scales_the_noise_of_the_prior_and_not_that_of_the_posterior() -> None:
+    model = tiny_model("none", reward=False, continuation=False)
+    futures = Futures(model)
+    noise = noise_for(futures, 2, 2, 3, 4)
+    watched = futures.watch(random_frames(2, 3, model))
+    scaled = noise.clone()
+    scaled[..., -4 * model.config.innovation_dim :] *= 0.5
+    expected = futures.imagine(watched, scaled, 4)
+    cooler = Futures(model, temperature=0.5).imagine(watched, noise, 4)
+    torch.testing.assert_close(cooler, expected)
+    assert not torch.allclose(cooler, futures.imagine(watched, noise, 4), atol=1e-4)
+
+
+@torch.no_grad()
 def test_actions_are_taken_after_the_frames_that_they_follow() -> None:
     model = tiny_model("box")
     frames, actions = random_frames(2, 3, model), random_actions(model.action, 2, 6)
