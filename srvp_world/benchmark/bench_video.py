@@ -162,7 +162,7 @@ def _draw(block: Block, column: Column, axes: matplotlib.axes.Axes) -> None:
         xlabel="frame",
         ylabel=column.heading,
         title=f"{block.name}: {protocol['videos']:,} clips, {protocol['conditioning']} -> "
-        f"{protocol['horizon']} frames, {samples_of(block)}, {block.hashes[column.metric][:8]}",
+        f"{protocol['horizon']} frames,\n{samples_of(block)}, {block.hashes[column.metric][:8]}",
     )
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

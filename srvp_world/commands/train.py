@@ -109,8 +109,9 @@ def _finish(
         device=str(processes.device),
     )
     best = "none" if fit.best is None else f"{fit.best:.4g}"
+    before = f" ({fit.resumed_from} of them before)" if fit.resumed_from else ""
     print(
-        f"{path}: {fit.iterations} updates, {fit.seconds:.1f} s, "
+        f"{path}: {fit.iterations} updates{before}, {fit.seconds:.1f} s, "
         f"{fit.frames_per_second:.0f} frames/s, best validation {plan.train.select} {best}"
     )
 

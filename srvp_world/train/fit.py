@@ -29,6 +29,7 @@ class FitResult:
 
     Attributes:
         iterations: Updates of the model, those before resuming included.
+        resumed_from: How many of them an earlier call had made: they are not in `seconds`.
         seconds: Wall time of this call.
         frames_per_second: Training frames per second of this call, validation and saving left out.
         terms: Loss of the last update (`total`) and its terms; empty if nothing was left to do.
@@ -37,6 +38,7 @@ class FitResult:
     """
 
     iterations: int
+    resumed_from: int
     seconds: float
     frames_per_second: float
     terms: dict[str, float]
@@ -87,12 +89,14 @@ def fit(
     trainer = Trainer(model, config, run, validation, context, processes)
     if resume:
         trainer.restore()
+    resumed_from = trainer.iteration
     with processes.together():
         logger = Logger(run, trainer.iteration) if processes.first else None
     with logger or nullcontext():
         clock = _run(trainer, batches, logger, progress)
     return FitResult(
         iterations=trainer.iteration,
+        resumed_from=resumed_from,
         seconds=perf_counter() - started,
         frames_per_second=clock.rate(),
         terms=trainer.terms,

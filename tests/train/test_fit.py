@@ -64,6 +64,7 @@ def test_stopped_and_resumed_is_as_if_never_stopped(
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert all(map(torch.equal, model.state_dict().values(), resumed.state_dict().values()))
     assert (parts.iterations, parts.best, parts.terms) == (10, whole.best, whole.terms)
+    assert (whole.resumed_from, parts.resumed_from) == (0, STOP)
     assert steps(tmp_path / "parts", "train/total") == [3, 6, 9, 10]
 
 
