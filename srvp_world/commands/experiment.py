@@ -82,6 +82,8 @@ def _interpolate_flags(parser: Parser, arguments: Sequence[str]) -> None:
     add("--frames", type=int, default=FRAMES, metavar="N", help="of each clip [%(default)s]")
     digits = "in each clip; worlds mostly learnt from 2, but of 1 the centre is the digit's own"
     add("--digits", type=int, default=1, metavar="N", help=f"{digits} [%(default)s]")
+    mix = "trajectory: of whole clips; start: of the last watched frame, then imagined"
+    add("--mix", default="trajectory", metavar="WHAT", help=f"{mix} [%(default)s]")
     _seed_flag(parser, "digits and paths")
 
 
@@ -186,11 +188,11 @@ def _interpolate(args: Namespace, worlds: list["World"]) -> Measured:
     from srvp_world.benchmark import interpolation as this
     from srvp_world.benchmark.experiment import DEFINITIONS
 
-    sizes = {"pairs": args.videos, "frames": args.frames, "digits": args.digits}
+    what = {"pairs": args.videos, "frames": args.frames, "digits": args.digits, "mix": args.mix}
     numbers = this.measure_interpolation(
-        worlds[0], args.out, **sizes, seed=args.seed, progress=not args.quiet
+        worlds[0], args.out, **what, seed=args.seed, progress=not args.quiet
     )
-    about = {**sizes, "definitions": DEFINITIONS | this.DEFINITIONS}
+    about = {**what, "definitions": DEFINITIONS | this.DEFINITIONS}
     return Measured(numbers, about, this.interpolation_table(numbers), this.PICTURE)
 
 

@@ -57,3 +57,14 @@ def centres(frames: Tensor) -> Tensor:
     down = (frames.sum(dim=-1) * rows).sum(dim=-1)
     right = (frames.sum(dim=-2) * columns).sum(dim=-1)
     return torch.stack([down, right], dim=-1) / total[..., None]
+
+
+def spread(frames: Tensor) -> Tensor:
+    """Give the root mean square distance (...) of the mass of frames (..., h, w) from its centre.
+
+    In pixels; NaN for black frames.
+    """
+    axes = [torch.arange(size, device=frames.device) for size in frames.shape[-2:]]
+    away = [line - at[..., None] for line, at in zip(axes, centres(frames).unbind(-1), strict=True)]
+    squares = away[0].square()[..., :, None] + away[1].square()[..., None, :]
+    return ((frames * squares).sum(dim=(-2, -1)) / frames.sum(dim=(-2, -1))).sqrt()

@@ -13,11 +13,12 @@ from srvp_world.benchmark.content_swap import average, batches, ideal, score_swa
 from srvp_world.benchmark.experiment import Truth, moving_truth
 from srvp_world.benchmark.frame_rate import best, blend, score_rate
 from srvp_world.benchmark.imagination_cost import compare, svg_like
-from srvp_world.benchmark.interpolation import FRACTIONS, between, draw_pair, score_centres
+from srvp_world.benchmark.interpolation import average_spread, score_centres
+from srvp_world.benchmark.interpolation_pairs import FRACTIONS, between, draw_pair, true_path
 from srvp_world.benchmark.long_term import parts
 from srvp_world.benchmark.protocols import PROTOCOLS, Protocol, open_clips
 from srvp_world.benchmark.video import draw_noise
-from srvp_world.data.subpixel import centres, draw_between
+from srvp_world.data.subpixel import centres, draw_between, spread
 from srvp_world.model.sampling import Futures
 from srvp_world.world import Observation
 
@@ -125,7 +126,7 @@ def test_no_clip_is_alone_in_its_batch(count):
 
 
 def test_even_steps_between_true_centres_score_one():
-    clips = [draw_pair(1, pair, 6, 1) for pair in range(3)]
+    clips = [draw_pair(1, pair, 6, 1).clips for pair in range(3)]
     ends = [centres(torch.from_numpy(clip[..., 0]).double()) for clip in clips]
     true = torch.stack([between(*end) for end in ends]).numpy()
     assert true.shape == (3, FRACTIONS, 6, 2)
@@ -141,6 +142,38 @@ def test_even_steps_between_true_centres_score_one():
     assert score_centres(jump, true)["straightness"] < 0.9
 
 
+def test_digits_between_two_clips_start_between_them_and_bounce_as_theirs_do():
+    pair = draw_pair(3, 1, 30, 2)
+    true = true_path(pair, 4)
+    assert true.shape == (FRACTIONS, 26, 2)
+    own = centres(torch.from_numpy(pair.clips[:, 4:, ..., 0] / 255))
+    overlap = torch.from_numpy(pair.clips[:, 4:].sum(axis=(2, 3, 4), dtype=np.int64))
+    whole = overlap == overlap.max()  # where digits overlap, the picture has lost some mass
+    assert whole.sum() > 20
+    torch.testing.assert_close(true[[0, -1]][whole], own[whole])
+    start, speed = (each[:, 0, 3].mean(axis=0) for each in (pair.positions, pair.speeds))
+    alone = replace_digits(pair)
+    moved = start + speed  # of the first digit, half-way, one frame later
+    assert ((moved >= 0) & (moved <= 36)).all()
+    mass = centres(torch.from_numpy(alone.images.astype(float)))[0].numpy()
+    np.testing.assert_allclose(true_path(alone, 4)[FRACTIONS // 2, 0], moved + mass)
+
+
+def replace_digits(pair):
+    """Take the second digit out of a pair of clips."""
+    positions, speeds = pair.positions[:, :1], pair.speeds[:, :1]
+    return pair._replace(images=pair.images[:1], positions=positions, speeds=speeds)
+
+
+def test_mass_in_two_places_is_further_from_its_centre():
+    frames = torch.zeros(3, 9, 9)
+    frames[0, 4, 4] = frames[1, 4, 1] = frames[1, 4, 7] = 1
+    assert spread(frames).nan_to_num(-1).tolist() == [0, 3, -1]
+    rows = np.array([[20, 1.0, 2.0, 4.0], [16, 3.0, 4.0, 8.0], [15, 99.0, 99.0, 99.0]])
+    assert average_spread(rows) == {"ends": 2, "half_way": 3, "cross_fade": 6, "frames": 2}
+    assert average_spread(rows[2:]) is None
+
+
 def test_times_of_black_frames_do_not_count():
     true = between(torch.zeros(2, 2), torch.full((2, 2), 8.0))[None].numpy().astype(float)
     found = true.copy()
@@ -151,10 +184,10 @@ def test_times_of_black_frames_do_not_count():
 
 
 def test_clips_of_a_pair_show_the_same_digits_elsewhere():
-    first, second = draw_pair(1, 0, 5, 2)
+    first, second = draw_pair(1, 0, 5, 2).clips
     assert first.shape == (5, 64, 64, 1) and not np.array_equal(first, second)
-    np.testing.assert_array_equal(draw_pair(1, 0, 5, 2), [first, second])
-    one = draw_pair(1, 0, 5, 1).astype(int).sum(axis=(2, 3, 4))
+    np.testing.assert_array_equal(draw_pair(1, 0, 5, 2).clips, [first, second])
+    one = draw_pair(1, 0, 5, 1).clips.astype(int).sum(axis=(2, 3, 4))
     assert (one == one[0, 0]).all()  # a digit alone is always whole
 
 

@@ -67,6 +67,16 @@ def test_an_experiment_leaves_numbers_their_meaning_and_a_picture(worlds, tmp_pa
             assert row["latent_us"] < row["svg_us"] and row["svg_over_latent"] > 1
 
 
+def test_mixed_starts_are_imagined_on_and_scored_behind_what_was_watched(worlds, tmp_path, capsys):
+    line = f"experiment interpolate {worlds['video']} --videos 2 --frames 7 --mix start --quiet"
+    assert run(f"{line} --out {tmp_path}") == 0
+    assert "| straightness | - | - |" in capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["protocol"]["mix"] == "start" and results["numbers"]["linearity"] is not None
+    with Image.open(tmp_path / "interpolation.png") as image:
+        assert image.width == 170 + 2 * 66  # the frames after the fifth
+
+
 def test_several_worlds_of_any_kind_share_the_picture_of_the_long_term(worlds, tmp_path, capsys):
     out = tmp_path / "out"
     paths = f"{worlds['video']} {worlds['svg']}"
@@ -100,6 +110,8 @@ def test_several_worlds_of_any_kind_share_the_picture_of_the_long_term(worlds, t
         ("interpolate {small}", ["32x32x1", "64x64x1"]),
         ("interpolate {video} --digits 3", ["--digits", "1 or 2", "3"]),
         ("interpolate {video} --frames 1", ["needs 2 frames, got 1"]),
+        ("interpolate {video} --mix start --frames 5", ["5 frames are watched, got 5"]),
+        ("interpolate {video} --mix end", ["'end'", "trajectory", "start"]),
         ("interpolate {video} --videos 0", ["--videos", "0"]),
         ("long-term {video} {video}", ["named twice"]),
         ("long-term {video} --horizon 96", ["100 frames", "lower --horizon"]),
