@@ -34,6 +34,7 @@ from srvp_world.data.moving_mnist import draw
 from srvp_world.data.subpixel import centres
 from srvp_world.errors import ConfigError
 from srvp_world.metrics.frame import PSNR, PSNR_LIMIT, psnr
+from srvp_world.model.sampling import Futures
 from srvp_world.model.state import Inference
 from srvp_world.world import Observation
 
@@ -45,6 +46,11 @@ DEFINITIONS = {
     "ideal": "the digits of the clip that gave w on the paths of the one that gave y; which digit "
     "goes which way is not determined: the better way for the clip, by mean squared error",
     "psnr_ideal": "of swapped frames against the ideal",
+    "psnr_others": "against the digits of a third clip, i + 2 of all, on the same paths, the "
+    "better way as well: what the ideal would be worth if w counted for nothing; with two clips "
+    "there is no third",
+    "ideal_less_others": "the difference of these two, clip by clip",
+    "ideal_less_dynamics": "psnr_ideal less psnr_dynamics, clip by clip",
     "psnr_content": "against the clip that gave w as it was: high if nothing but w counts",
     "psnr_dynamics": "against the clip that gave y as it was: high if nothing but y counts",
     "psnr_unswapped": "of frames decoded from own w and y against the clip itself: the ceiling",
@@ -54,8 +60,11 @@ DEFINITIONS = {
 }
 _LABELS = {
     "psnr_ideal": "PSNR to the ideal (dB)",
+    "psnr_others": "PSNR to a third clip's digits on the ideal's paths (dB)",
+    "ideal_less_others": "the ideal, less that (dB)",
     "psnr_content": "PSNR to the clip of w (dB)",
     "psnr_dynamics": "PSNR to the clip of y (dB)",
+    "ideal_less_dynamics": "the ideal, less that (dB)",
     "psnr_unswapped": "PSNR without a swap (dB)",
     "centre_error": "centre error to the ideal (pixels)",
     "centre_error_content": "centre error to the clip of w (pixels)",
@@ -82,7 +91,7 @@ def measure_swap(
     model = state_space_model(world, WANTS)
     if clips.count < 2:
         raise ConfigError("one clip alone has none to swap with: give --videos 2 or more")
-    truth = moving_truth(protocol, clips, progress=progress)
+    truth, futures = moving_truth(protocol, clips, progress=progress), Futures(model)
     scores: dict[str, list[np.ndarray]] = {}
     with tqdm(total=clips.count, desc="swap", unit="clip", disable=not progress) as bar:
         for part in batches(clips.count):
@@ -91,18 +100,27 @@ def measure_swap(
                 Observation(frames), substeps=protocol.observed_substeps, sample=False
             )
             own, swapped = (
-                model.decode_clip(inference.y, each.content).clamp(0, 1)
+                futures.decode(each, each.y[:, None])[:, 0].clamp(0, 1)
                 for each in (inference, with_next_content(inference))
             )
             aims = None if truth is None else ideal(truth, part).to(frames.device)
             measured = score_swap(swapped, frames, aims)
+            if truth is not None and clips.count > 2:
+                third = replace_digits(truth, part, clips.count)
+                measured["psnr_others"] = psnr(
+                    swapped, nearest(swapped, third.to(frames.device)), PSNR_LIMIT
+                )
             measured["psnr_unswapped"] = psnr(own, frames, PSNR_LIMIT)
             for name, values in measured.items():
                 scores.setdefault(name, []).append(values.cpu().numpy())
             if part.start == 0:
                 _draw(frames, swapped, protocol.name, out / PICTURE)
             bar.update(part.stop - part.start)
-    return average({name: np.concatenate(parts) for name, parts in scores.items()})
+    each = {name: np.concatenate(parts) for name, parts in scores.items()}
+    for name in ("others", "dynamics"):
+        if {"psnr_ideal", f"psnr_{name}"} <= each.keys():
+            each[f"ideal_less_{name}"] = each["psnr_ideal"] - each[f"psnr_{name}"]
+    return average(each)
 
 
 def batches(count: int) -> list[slice]:
@@ -120,8 +138,22 @@ def with_next_content(inference: Inference) -> Inference:
 
 def ideal(truth: Truth, clips: slice) -> Tensor:
     """Draw the next clip's digits on each clip's paths, both ways: (b, ways, t, 1, h, w)."""
-    images = np.roll(truth.images[clips], -1, axis=0)
-    positions = truth.positions[clips]
+    return _both_ways(np.roll(truth.images[clips], -1, axis=0), truth.positions[clips])
+
+
+def replace_digits(truth: Truth, clips: slice, count: int) -> Tensor:
+    """Draw the digits of the clip after the next on each clip's paths, as `ideal` does."""
+    after_next = np.arange(clips.start + 2, clips.stop + 2) % count
+    return _both_ways(truth.images[after_next], truth.positions[clips])
+
+
+def nearest(swapped: Tensor, aims: Tensor) -> Tensor:
+    """Take the way (b, t, c, h, w) of aims (b, ways, t, c, h, w) with the least squared error."""
+    error = (swapped[:, None] - aims).square().mean(dim=(-4, -3, -2, -1))
+    return aims[torch.arange(len(aims), device=aims.device), error.argmin(dim=1)]
+
+
+def _both_ways(images: np.ndarray, positions: np.ndarray) -> Tensor:
     ways = np.stack([draw(images, positions), draw(images[:, ::-1], positions)], axis=1)
     return rearrange(torch.from_numpy(ways).float() / 255, "b way t h w -> b way t 1 h w")
 
@@ -141,8 +173,7 @@ def score_swap(swapped: Tensor, frames: Tensor, aims: Tensor | None) -> dict[str
     }
     if aims is None:
         return scores
-    error = (swapped[:, None] - aims).square().mean(dim=(-4, -3, -2, -1))
-    aim = aims[torch.arange(len(aims), device=aims.device), error.argmin(dim=1)]
+    aim = nearest(swapped, aims)
     where, wanted, others = (centres(each[:, :, 0]) for each in (swapped, aim, content))
     return scores | {
         "psnr_ideal": psnr(swapped, aim, PSNR_LIMIT),
@@ -175,7 +206,7 @@ def swap_table(numbers: Mapping[str, Any]) -> str:
 
 def _draw(frames: Tensor, swapped: Tensor, name: str, path: Path) -> None:
     count = min(_SHOWN_CLIPS, len(frames))
-    stride = max(1, frames.shape[1] // _SHOWN_FRAMES)
+    stride = 2 if frames.shape[1] >= 2 * _SHOWN_FRAMES else 1  # so that the eye can follow digits
     times = list(range(0, frames.shape[1], stride))[:_SHOWN_FRAMES]
     rows = {}
     for i in range(count):

@@ -37,6 +37,14 @@ from srvp_world.model.sampling import Futures
 from srvp_world.model.state import Inference
 
 RATES = (1, 2, 4)  # how many times the frames of training
+CONTRAST = "contrast"
+KINDS = {
+    "whole": "whole times",
+    "between": "between",
+    "blended": "between, blended",
+    "between_less_blended": "between, less blended",
+    "black": "between, black",
+}
 WANTS = "time between frames"
 PICTURE = "frame-rate.png"
 DEFINITIONS = {
@@ -49,16 +57,25 @@ DEFINITIONS = {
     "digits drawn at their true positions there, bilinearly; null where these are not known",
     "blended": "mixtures of that sample's two neighbouring frames at the data's times, in parts "
     "of the time to them, against the same truth",
+    "between_less_blended": "the difference of these two, clip by clip",
+    "black": "black frames against the truth between frames, which is blurred by bilinear drawing: "
+    "what lies between is no harder than whole frames, but has another scale",
+    "contrast": "sum of squared pixels, relative to its mean over the whole frames of the sample "
+    "(the best by the first metric): what is as sharp has 1, mixtures have less",
 }
-_SHOWN = 5  # frames of the data in the picture
+_SHOWN, _SCALE = 4, 2  # frames of the data in the picture, and how large a pixel is
 
 
 class Scores(NamedTuple):
-    """Scores (clips, samples, times) by metric; the last two None where the truth is unknown."""
+    """Scores (clips, samples, times) by metric; all but the first None where truth is unknown.
+
+    Those of `between` and `blended` have `contrast`, too.
+    """
 
     whole: Mapping[str, np.ndarray]
-    between: Mapping[str, np.ndarray] | None
-    blended: Mapping[str, np.ndarray] | None
+    between: Mapping[str, np.ndarray] | None = None
+    blended: Mapping[str, np.ndarray] | None = None
+    black: Mapping[str, np.ndarray] | None = None
 
 
 @torch.no_grad()
@@ -106,12 +123,12 @@ def measure_frame_rate(
                 each = []
                 for one in torch.split(noise.to(world.device), 1, dim=1):
                     predicted = _predict(futures[rate], watched, one, protocol.horizon)
-                    rows.setdefault(rate, predicted[0, 0])
+                    rows.setdefault(rate, predicted[:, 0])
                     each.append(score_rate(predicted, true, rate))
                     bar.update(stop - start)
                 parts[rate].append(_join(each, axis=1))
             if start == 0:
-                _draw(rows, frames[:1], truth, protocol, out / PICTURE)
+                _draw(rows, frames, truth, protocol, out / PICTURE)
     return {
         "rates": {
             str(rate): {"substeps": trained * rate, **best(_join(parts[rate], axis=0))}
@@ -143,10 +160,22 @@ def score_rate(predicted: Tensor, true: Tensor, rate: int) -> Scores:
         return {m.name: m.against(truth[:, None])(frames).cpu().numpy() for m in METRICS}
 
     if not known or whole.shape[2] < 2:
-        return Scores(compare(whole, true_whole), None, None)
+        return Scores(compare(whole, true_whole))
     inner, true_inner = _inner(predicted, 2, rate), _inner(true, 1, rate)
-    mixed = compare(blend(whole, rate), true_inner)
-    return Scores(compare(whole, true_whole), compare(inner, true_inner), mixed)
+    mixed = blend(whole, rate)
+    between, blended = (
+        {**compare(frames, true_inner), CONTRAST: contrast(frames, whole)}
+        for frames in (inner, mixed)
+    )
+    black = compare(torch.zeros_like(inner), true_inner)
+    return Scores(compare(whole, true_whole), between, blended, black)
+
+
+def contrast(frames: Tensor, whole: Tensor) -> np.ndarray:
+    """Give sums of squared pixels (b, samples, t), relative to their mean over whole frames."""
+    energy, unit = (each.square().sum(dim=(-3, -2, -1)) for each in (frames, whole))
+    relative: np.ndarray = (energy / unit.mean(dim=-1, keepdim=True)).cpu().numpy()
+    return relative
 
 
 def blend(whole: Tensor, rate: int) -> Tensor:
@@ -163,26 +192,38 @@ def _inner(frames: Tensor, axis: int, rate: int) -> Tensor:
 
 def best(scores: Scores) -> dict[str, Any]:
     """Choose samples by their whole frames, and average."""
-    numbers = {}
-    for metric in METRICS:
-        clip = np.arange(len(scores.whole[metric.name]))
-        chosen = ranking(scores.whole[metric.name], metric)[:, 0]
-        numbers[metric.name] = {
-            name: None if values is None else summary(values[metric.name][clip, chosen])
-            for name, values in scores._asdict().items()
+    numbers: dict[str, Any] = {}
+    chosen = {m.name: ranking(scores.whole[m.name], m)[:, 0] for m in METRICS}
+    chosen[CONTRAST] = chosen[METRICS[0].name]
+    for name, sample in chosen.items():
+        clip = np.arange(len(sample))
+        each = {
+            kind: values[name][clip, sample]
+            for kind, values in scores._asdict().items()
+            if values is not None and name in values
         }
+        if {"between", "blended"} <= each.keys():
+            each["between_less_blended"] = each["between"] - each["blended"]
+        numbers[name] = {kind: summary(each[kind]) if kind in each else None for kind in KINDS}
     return numbers
 
 
 def frame_rate_table(numbers: Mapping[str, Any]) -> str:
     """Lay the numbers out in Markdown."""
-    kinds = {"whole": "whole times", "between": "between", "blended": "between, blended"}
-    heads = [f"{metric.heading}, {words}" for metric in METRICS for words in kinds.values()]
-    rows = [
-        ["dt" if rate == "1" else f"dt/{rate}"]
-        + [shown(row[metric.name][kind], metric.digits) for metric in METRICS for kind in kinds]
-        for rate, row in numbers["rates"].items()
+    digits = {metric.name: (metric.heading, metric.digits) for metric in METRICS}
+    digits[CONTRAST] = (CONTRAST, 3)
+    lines = [
+        (f"{heading}, {words}", name, kind, places)
+        for name, (heading, places) in digits.items()
+        for kind, words in KINDS.items()
+        if name != CONTRAST or kind in ("between", "blended")
     ]
+    rates = numbers["rates"]
+    rows = [
+        [head, *(shown(row[name][kind], places) for row in rates.values())]
+        for head, name, kind, places in lines
+    ]
+    heads = ["dt" if rate == "1" else f"dt/{rate}" for rate in rates]
     return "\n".join(markdown(["frame rate", *heads], rows))
 
 
@@ -209,9 +250,9 @@ def _join(parts: Sequence[Scores], axis: int) -> Scores:
             return None
         return {key: np.concatenate([one[key] for one in each], axis) for key in each[0]}
 
-    whole = join("whole")
+    whole, *others = map(join, Scores._fields)
     assert whole is not None
-    return Scores(whole, join("between"), join("blended"))
+    return Scores(whole, *others)
 
 
 def _draw(
@@ -221,18 +262,23 @@ def _draw(
     protocol: Protocol,
     path: Path,
 ) -> None:
-    """Draw the first clip: truth, its first sample at each rate, and mixtures of frames."""
+    """Draw the clip that moves most: truth, its first sample at each rate, mixtures of frames."""
     fine, count = RATES[-1], min(_SHOWN, protocol.horizon)
     times = fine if truth else 1
-    true = _true_frames(frames, truth, slice(0, 1), times, protocol)[0]
+    shown_frames = frames[:, protocol.conditioning - 1 :][:, : count + 1]
+    clip = int(shown_frames.diff(dim=1).square().sum(dim=(1, 2, 3, 4)).argmax())
+    true = _true_frames(frames, truth, slice(0, len(frames)), times, protocol)[clip]
     drawn = {"truth": true[: count * times]}
     for rate, row in reversed(list(rows.items())):
-        drawn["dt" if rate == 1 else f"dt/{rate}"] = row[: count * rate]
-    drawn["dt, blended"] = _blended(rows[1][:count], fine)
+        drawn["dt" if rate == 1 else f"dt/{rate}"] = row[clip, : count * rate]
+    drawn["dt, blended"] = _blended(rows[1][clip, :count], fine)
     strips = {name: _spread(to_pixels(row), count * fine) for name, row in drawn.items()}
     heads = [f"{protocol.conditioning + (i + 1) / fine:g}" for i in range(count * fine)]
-    words = f"{protocol.name}: clip 1, sample 1; times in frames of the data, paper where none is"
-    draw_rows(strips, heads, words, path)
+    words = (
+        f"{protocol.name}: clip {clip + 1}, sample 1; times in frames of the data, white where "
+        "there is none"
+    )
+    draw_rows(strips, heads, words, path, _SCALE)
 
 
 def _blended(whole: Tensor, rate: int) -> Tensor:

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 
-from srvp_world.benchmark.curves import draw_line
+from srvp_world.benchmark.curves import draw_floors, draw_line, fit_height
 from srvp_world.benchmark.experiment import SEED, check_video_world, markdown, shown, summary
 from srvp_world.benchmark.figures import save_figure
+from srvp_world.benchmark.floors import FLOORS
 from srvp_world.benchmark.protocols import Clips, Protocol
 from srvp_world.benchmark.scores import VideoScores, estimate
 from srvp_world.benchmark.video import evaluate_video
@@ -21,9 +23,12 @@ PICTURE = "long-term.png"
 DEFINITIONS = {
     "curves": "best sample of each clip by its mean over predicted frames, frame by frame, mean "
     "over clips, with bands of 95 % confidence",
-    "within": "mean over the predicted frames up to the length of training clips",
-    "beyond": "mean over those behind it; null where that length is not known",
+    "within": "mean over the predicted frames up to the length of training clips; null where that "
+    "length is not known, or no predicted frame is that early",
+    "beyond": "mean over those behind it; null where there is none",
     "trained_frames": "length of the clips that the world was trained on, read from its run",
+    "floors": "predictions that need no world, of the same clips; parted where all worlds whose "
+    "length is known share it",
 }
 
 
@@ -69,43 +74,53 @@ def measure_long_term(
         for name, world in worlds.items()
     }
     draw_long_term(results, trained, protocol, out / PICTURE)
-    first = protocol.conditioning
-    numbers = {
-        name: {
-            "trained_frames": trained[name],
-            "scores": {
-                metric.name: parts(scores.rows(metric)["best"], first, trained[name])
-                for metric in METRICS
-            },
-            "curves": {
-                metric.name: estimate(scores.rows(metric)["best"])._asdict() for metric in METRICS
-            },
-        }
-        for name, scores in results.items()
+    any_scores = next(iter(results.values()))
+    lengths = set(trained.values()) - {None}
+    shared = lengths.pop() if len(lengths) == 1 else None
+    return {
+        "frame": np.arange(protocol.conditioning, protocol.length) + 1,
+        "worlds": {
+            name: _numbers(scores, "best", trained[name]) for name, scores in results.items()
+        },
+        "floors": {floor: _numbers(any_scores, floor, shared) for floor in FLOORS},
     }
-    return {"frame": np.arange(first, protocol.length) + 1, "worlds": numbers}
+
+
+def _numbers(scores: VideoScores, row: str, trained: int | None) -> dict[str, Any]:
+    rows = {metric.name: scores.rows(metric)[row] for metric in METRICS}
+    first = scores.protocol.conditioning
+    return {
+        "trained_frames": trained,
+        "scores": {name: parts(values, first, trained) for name, values in rows.items()},
+        "curves": {name: estimate(values)._asdict() for name, values in rows.items()},
+    }
 
 
 def parts(values: np.ndarray, conditioning: int, trained: int | None) -> dict[str, Any]:
     """Average scores (clips, horizon) over all frames, and up to and behind the trained length."""
-    split = None if trained is None else trained - conditioning
     within = beyond = None
-    if split is not None and 0 < split < values.shape[1]:
-        within, beyond = summary(values[:, :split]), summary(values[:, split:])
+    if trained is not None:
+        early, late = np.split(values, [max(0, trained - conditioning)], axis=1)
+        within, beyond = (summary(part) if part.shape[1] else None for part in (early, late))
     return {"all": summary(values), "within": within, "beyond": beyond}
 
 
 def long_term_table(numbers: Mapping[str, Any]) -> str:
     """Lay the numbers out in Markdown."""
     heads = [f"{metric.heading}, {part}" for metric in METRICS for part in _PARTS.values()]
+    named = {
+        f"{name} ({row['trained_frames'] or '?'} frames)": row
+        for name, row in numbers["worlds"].items()
+    }
+    named |= {f"no world: {floor}": row for floor, row in numbers["floors"].items()}
     rows = [
-        [f"{name} ({row['trained_frames'] or '?'} frames)"]
+        [name]
         + [
             shown(row["scores"][metric.name][part], metric.digits)
             for metric in METRICS
             for part in _PARTS
         ]
-        for name, row in numbers["worlds"].items()
+        for name, row in named.items()
     ]
     return "\n".join(markdown(["world (trained on)", *heads], rows))
 
@@ -119,24 +134,30 @@ def draw_long_term(
     protocol: Protocol,
     path: Path,
 ) -> None:
-    """Draw each metric against the frame, one line a world, and a bar where training clips end.
+    """Draw each metric against the frame: worlds, floors in grey, a bar where training clips end.
 
     Raises:
         OutputError: If the file cannot be written.
     """
-    figure = matplotlib.figure.Figure(figsize=(6.4 * len(METRICS), 4.6), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(6.4 * len(METRICS), 5.0), layout="constrained")
     axes = figure.subplots(1, len(METRICS))
     frame = np.arange(protocol.conditioning, protocol.length) + 1
+    any_scores = next(iter(results.values()))
+    bars = sorted({length for length in trained.values() if length and length in frame})
     for metric, one in zip(METRICS, axes, strict=True):
-        for name, scores in results.items():
-            draw_line(one, frame, estimate(scores.rows(metric)["best"]), label=name)
-        for length in sorted({length for length in trained.values() if length is not None}):
+        lines = {name: estimate(scores.rows(metric)["best"]) for name, scores in results.items()}
+        for name, line in lines.items():
+            draw_line(one, frame, line, label=name)
+        floors = {floor: estimate(any_scores.rows(metric)[floor]) for floor in FLOORS}
+        draw_floors(one, frame, floors)
+        fit_height(one, [*lines.values()], [*floors.values()])
+        for length in bars:
             one.axvline(length, color="black", linewidth=1, linestyle=":")
         one.set(xlabel="frame", ylabel=f"{metric.heading}, {metric.better} is better")
+        one.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         one.grid(alpha=0.3)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    clips = next(iter(results.values())).clips
-    figure.suptitle(
-        f"{protocol.name}: {clips} clips, bands of 95 % confidence; training clips end at the bar"
-    )
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    clips = f"{any_scores.clips} clip{'' if any_scores.clips == 1 else 's'}"
+    words = "; training clips end at the bar" if bars else ""
+    figure.suptitle(f"{protocol.name}: {clips}, bands of 95 % confidence{words}")
     save_figure(figure, path)

@@ -196,14 +196,29 @@ def _interpolate(args: Namespace, worlds: list["World"]) -> Measured:
     return Measured(numbers, about, this.interpolation_table(numbers), this.PICTURE)
 
 
+def _shortest_names(files: Sequence[Path]) -> list[str]:
+    """Call worlds by the last folders of their paths, by as many as tell them apart.
+
+    Raises:
+        ConfigError: If one is there twice.
+    """
+    if len(set(files)) < len(files):
+        raise ConfigError(f"a world is named twice in {' '.join(map(str, files))}: name each once")
+    deepest = max(len(file.parts) for file in files)
+    for depth in range(2, deepest + 1):
+        names = [Path(*file.parts[-depth:]).as_posix() for file in files]
+        folders = [Path(*file.parts[-depth:-1]).as_posix() for file in files]
+        for each in (folders, names):
+            if len(set(each)) == len(each):
+                return each
+    raise AssertionError("paths that differ have different parts")
+
+
 def _long_term(args: Namespace, worlds: list["World"]) -> Measured:
     from srvp_world.benchmark import long_term as this
     from srvp_world.commands.evaluate_video import trained_frames
 
-    names = [world_file(path).resolve().parent.name for path in args.world]
-    names = list(args.world) if len(set(names)) < len(names) else names
-    if len(set(names)) < len(names):
-        raise ConfigError(f"a world is named twice in {' '.join(names)}: name each once")
+    names = _shortest_names([world_file(path).resolve() for path in args.world])
     clips, protocol = _open(args, worlds)
     trained = dict(zip(names, map(trained_frames, args.world), strict=True))
     numbers = this.measure_long_term(

@@ -9,7 +9,15 @@ from einops import rearrange
 from worlds import random_frames, tiny_model
 
 from srvp_world.benchmark import frame_rate
-from srvp_world.benchmark.content_swap import average, batches, ideal, score_swap, with_next_content
+from srvp_world.benchmark.content_swap import (
+    average,
+    batches,
+    ideal,
+    nearest,
+    replace_digits,
+    score_swap,
+    with_next_content,
+)
 from srvp_world.benchmark.experiment import Truth, moving_truth
 from srvp_world.benchmark.frame_rate import best, blend, score_rate
 from srvp_world.benchmark.imagination_cost import compare, svg_like
@@ -61,6 +69,22 @@ def test_true_frames_score_best_and_mixtures_of_them_do_not(moving, rate):
     assert numbers["psnr"]["blended"]["mean"] < 40 and numbers["psnr"]["whole"]["interval"] == 0
 
 
+def test_mixtures_are_paler_and_their_differences_are_taken_clip_by_clip(moving):
+    frames, truth = moving
+    true = frame_rate._true_frames(frames, truth, slice(0, 2), 2, MMNIST)
+    scores = score_rate(true[:, None], true, 2)
+    numbers = best(scores)
+    assert numbers["contrast"]["between"]["mean"] > numbers["contrast"]["blended"]["mean"] + 0.1
+    each = (scores.between["psnr"] - scores.blended["psnr"]).mean(axis=(1, 2))
+    found = numbers["psnr"]["between_less_blended"]
+    assert found["mean"] == pytest.approx(each.mean())
+    assert found["interval"] == pytest.approx(1.96 * each.std() / np.sqrt(2))
+    black = best(score_rate(torch.zeros_like(true)[:, None], true, 2))
+    assert black["psnr"]["black"] == black["psnr"]["between"]
+    half = frame_rate.contrast(torch.full((1, 1, 3, 1, 2, 2), 0.5), torch.ones(1, 1, 2, 1, 2, 2))
+    assert half.tolist() == [[[0.25] * 3]]
+
+
 def test_the_sample_is_chosen_by_whole_frames_alone(moving):
     frames, truth = moving
     true = frame_rate._true_frames(frames, truth, slice(0, 2), 2, MMNIST)
@@ -99,6 +123,15 @@ def test_a_perfect_swap_has_no_error_and_no_swap_has(moving):
     static = score_swap(frames, frames, aims)
     assert (static["psnr_dynamics"] == 100).all() and (static["psnr_ideal"] < 30).all()
     assert set(score_swap(frames, frames, None)) == {"psnr_content", "psnr_dynamics"}
+
+
+def test_a_third_clips_digits_go_the_same_ways_and_are_no_ones_content():
+    protocol = Protocol(name="mmnist", conditioning=3, horizon=4, videos=5)
+    truth = moving_truth(protocol, open_clips(protocol))
+    third = replace_digits(truth, slice(3, 5), 5)
+    at = Truth(truth.images[[0, 1]], truth.positions[3:5])
+    assert torch.equal(third, ideal(Truth(at.images[::-1], at.positions), slice(0, 2)))
+    assert torch.equal(nearest(third[:, 1], third), third[:, 1])
 
 
 def test_black_frames_have_no_centre_and_are_counted():
@@ -152,14 +185,14 @@ def test_digits_between_two_clips_start_between_them_and_bounce_as_theirs_do():
     assert whole.sum() > 20
     torch.testing.assert_close(true[[0, -1]][whole], own[whole])
     start, speed = (each[:, 0, 3].mean(axis=0) for each in (pair.positions, pair.speeds))
-    alone = replace_digits(pair)
+    alone = first_digit_alone(pair)
     moved = start + speed  # of the first digit, half-way, one frame later
     assert ((moved >= 0) & (moved <= 36)).all()
     mass = centres(torch.from_numpy(alone.images.astype(float)))[0].numpy()
     np.testing.assert_allclose(true_path(alone, 4)[FRACTIONS // 2, 0], moved + mass)
 
 
-def replace_digits(pair):
+def first_digit_alone(pair):
     """Take the second digit out of a pair of clips."""
     positions, speeds = pair.positions[:, :1], pair.speeds[:, :1]
     return pair._replace(images=pair.images[:1], positions=positions, speeds=speeds)
@@ -196,8 +229,10 @@ def test_scores_are_parted_where_training_clips_end():
     numbers = parts(values, conditioning=5, trained=7)
     means = {name: part["mean"] for name, part in numbers.items()}
     assert means == {"all": 4, "within": 2, "beyond": 6}
-    for trained in (None, 5, 9):
-        assert parts(values, 5, trained)["beyond"] is None
+    for trained, within, beyond in ((None, None, None), (4, None, 4), (5, None, 4), (9, 4, None)):
+        found = parts(values, 5, trained)
+        means = [found[part] and found[part]["mean"] for part in ("within", "beyond")]
+        assert means == [within, beyond]
 
 
 def test_costs_are_per_frame_and_ratios_of_the_same_round():

@@ -1,6 +1,7 @@
 """`srvp-world experiment` as a user types it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from command import run
@@ -8,6 +9,7 @@ from PIL import Image
 from worlds import tiny_model, tiny_svg, tiny_world
 
 from srvp_world.benchmark import dream
+from srvp_world.commands.experiment import _shortest_names
 
 CLIPS = "--videos 3 --conditioning 3 --horizon 3"
 LINES = {
@@ -61,6 +63,10 @@ def test_an_experiment_leaves_numbers_their_meaning_and_a_picture(worlds, tmp_pa
         assert numbers["rates"]["1"]["psnr"]["between"] is None
         assert numbers["rates"]["4"]["ssim"]["between"]["mean"] < 1
         assert results["protocol"]["samples"] == 2 and results["seed"] == 1
+    if name == "swap":
+        assert numbers["ideal_less_others"]["mean"] == pytest.approx(
+            numbers["psnr_ideal"]["mean"] - numbers["psnr_others"]["mean"], abs=1e-5
+        )
     if name == "cost":
         assert list(numbers["batches"]) == ["1", "64"]
         for row in numbers["batches"].values():
@@ -85,11 +91,23 @@ def test_several_worlds_of_any_kind_share_the_picture_of_the_long_term(worlds, t
     results = json.loads((out / "results.json").read_text())
     assert results["numbers"]["frame"] == [4, 5, 6]
     assert list(results["numbers"]["worlds"]) == ["video", "svg"]
+    black = results["numbers"]["floors"]["black"]
+    assert black["scores"]["psnr"]["all"]["mean"] == pytest.approx(13.8, abs=2)
+    assert len(black["curves"]["ssim"]["mean"]) == 3
     for row in results["numbers"]["worlds"].values():
         assert len(row["curves"]["psnr"]["mean"]) == 3
         assert row["scores"]["psnr"]["beyond"] is None  # nothing tells how it was trained
     assert results["protocol"]["name"] == "mmnist" and results["protocol"]["samples"] == 1
     assert (out / "long-term.png").exists()
+
+
+def test_worlds_are_called_by_as_little_as_tells_them_apart():
+    folders = [Path(f"/runs/{name}/world.safetensors") for name in ("a/x", "b/x", "b/y")]
+    assert _shortest_names(folders) == ["a/x", "b/x", "b/y"]
+    assert _shortest_names(folders[1:]) == ["x", "y"]
+    kept = [folders[0], folders[0].with_name("best.safetensors")]
+    assert _shortest_names(kept) == ["x/world.safetensors", "x/best.safetensors"]
+    assert _shortest_names([Path("/world.safetensors"), folders[0]]) == ["/", "x"]
 
 
 @pytest.mark.parametrize(
