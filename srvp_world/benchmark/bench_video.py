@@ -39,8 +39,9 @@ _KINDS = {
     "protocol_hash": "equal for numbers of a metric that can be compared, and for no others",
     "blocks": "what was measured in the same way; `differences` says what is otherwise than in the "
     "paper or in the first block of a data set",
-    "less_the_first": "by how much rows of a block score more than its first, clip by clip; with "
-    "half of the 95 % confidence interval over clips, which knows of no other seeds of training",
+    "less_the_first": "by how much rows of a block score more than the first that has the scores "
+    "of each clip, clip by clip; with half of the 95 % confidence interval over clips, which knows "
+    "of no other seeds of training",
 }
 
 

@@ -32,7 +32,7 @@ DEFINITIONS = {
     "centre": "centre of mass of a whole frame in pixels (row, column), all digits together",
 }
 
-_LEFT, _LINE = 170, 26  # pixels for words
+_LEFT, _LINE, _LETTER = 170, 26, 8  # pixels for words
 
 
 class Truth(NamedTuple):
@@ -141,7 +141,8 @@ def draw_rows(
     colour = [np.broadcast_to(row, (*row.shape[:3], 3)) for row in rows.values()]
     spaced = np.pad(np.stack(colour), [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)], constant_values=255)
     picture = repeat(spaced, "n t h w c -> (n h i) (t w j) c", i=scale, j=scale)
-    height, width = picture.shape[0] + 2 * _LINE, picture.shape[1] + _LEFT
+    height = picture.shape[0] + 2 * _LINE
+    width = max(picture.shape[1] + _LEFT, _LETTER * len(words))
     figure = matplotlib.figure.Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     figure.figimage(picture, xo=_LEFT, yo=_LINE, origin="upper")
     across, down = picture.shape[1] / len(heads), picture.shape[0] / len(rows)

@@ -118,16 +118,22 @@ def cost_table(numbers: Mapping[str, Any]) -> str:
 
 
 def _draw(numbers: Mapping[str, Any], path: Path) -> None:
-    """Draw bars on a logarithmic axis."""
-    figure = matplotlib.figure.Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
+    """Draw bars from zero, a panel for each batch, and write on them how much less they are."""
     batches = numbers["batches"]
-    for i, name in enumerate(_WORKS):
-        places = [j + (i - 1) * 0.27 for j in range(len(batches))]
-        label = {"latent": "latent step", "decoded": "and decoded", "svg": "SVG"}[name]
-        axes.bar(places, [row[f"{name}_us"] for row in batches.values()], 0.25, label=label)
-    axes.set_xticks(range(len(batches)), [f"batch {batch}" for batch in batches])
-    axes.set(yscale="log", ylabel="µs for an imagined frame, less is better")
-    axes.legend()
-    axes.grid(axis="y", alpha=0.3)
+    figure = matplotlib.figure.Figure(figsize=(5.0 * len(batches), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(batches), squeeze=False)[0]
+    words = {"latent": "latent step", "decoded": "and decoded", "svg": "SVG"}
+    for axes, (batch, row) in zip(panels, batches.items(), strict=True):
+        times = [row[f"{name}_us"] for name in _WORKS]
+        bars = axes.barh([*words.values()], times, color=["tab:blue", "tab:cyan", "tab:gray"])
+        ratios = [row.get(f"svg_over_{name}") for name in _WORKS]
+        labels = [
+            f" {time:,.0f} µs" + (f", SVG / {ratio:.1f}" if ratio else "")
+            for time, ratio in zip(times, ratios, strict=True)
+        ]
+        axes.bar_label(bars, labels)
+        axes.set_xlim(0, 1.25 * max(times))
+        axes.invert_yaxis()
+        axes.set(title=f"batch {batch}", xlabel="µs for an imagined frame, less is better")
+    figure.suptitle(f"medians, {numbers['threads']} CPU threads")
     save_figure(figure, path)

@@ -16,12 +16,18 @@ from srvp_world.benchmark.video_results import Measured
 NOT_TOLD_APART = "not told apart"
 
 
+def reference(block: Block) -> Measured:
+    """Give the row that others are held against: the first that has the scores of each clip."""
+    return next((row for row in block.rows if row.each_clip), block.rows[0])
+
+
 def differences(block: Block) -> Mapping[Measured, Mapping[str, Estimate]]:
-    """Give, by metric, by how much later worlds score more than the first, averaged over clips.
+    """Give, by metric, by how much other worlds score more than `reference`, averaged over clips.
 
     Worlds and metrics whose results do not have the scores of each clip are left out.
     """
-    first, *others = block.rows
+    first = reference(block)
+    others = [row for row in block.rows if row is not first]
     found = {
         row: {
             metric: estimate(np.subtract(row.each_clip[metric], first.each_clip[metric]))

@@ -13,7 +13,7 @@ from srvp_world.benchmark.published import PUBLISHED, Score
 from srvp_world.benchmark.scores import Estimate
 from srvp_world.benchmark.tables import cell
 from srvp_world.benchmark.video_blocks import Block
-from srvp_world.benchmark.video_pairs import NOT_TOLD_APART, differences, verdict
+from srvp_world.benchmark.video_pairs import NOT_TOLD_APART, differences, reference, verdict
 from srvp_world.benchmark.video_results import Measured
 from srvp_world.metrics.frame import METRICS
 
@@ -169,14 +169,16 @@ def _floor_row(
 
 
 def _differences(block: Block) -> Iterator[Table]:
-    """Lay out by how much worlds differ from the first, where results have each clip."""
+    """Lay out by how much worlds differ from one of them, where results have each clip."""
     found = differences(block)
     columns = _columns(metric for metrics in found.values() for metric in metrics)
     if not found:
         return
-    first = label(block.rows[0])
+    first = reference(block)
+    silent = [label(row) for row in block.rows if row is not first and row not in found]
+    left_out = f" Left out, without the scores of each clip: {', '.join(silent)}." if silent else ""
     yield Table(
-        title=f"{block.name}: measured, less {first}",
+        title=f"{block.name}: measured, less {label(first)}",
         heads=("world", *(heading for c in columns for heading in (c.name, f"by {c.name}"))),
         rows=tuple(
             (
@@ -187,7 +189,8 @@ def _differences(block: Block) -> Iterator[Table]:
         ),
         notes=(
             "Differences clip by clip, ± the 95 % confidence interval of their mean; "
-            f"`{NOT_TOLD_APART}` where it has 0 in it. Other seeds of training are not in it.",
+            f"`{NOT_TOLD_APART}` where it has 0 in it. Other seeds of training are not in it."
+            + left_out,
         ),
     )
 

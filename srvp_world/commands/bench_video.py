@@ -1,5 +1,6 @@
 """The part of `srvp-world bench` that gathers numbers of video prediction."""
 
+import argparse
 from argparse import Namespace
 from pathlib import Path
 
@@ -14,12 +15,14 @@ EXAMPLES = (
 
 def configure_video(parser: Parser) -> None:
     """Add the arguments of `srvp-world bench video`."""
+    examples = "\n".join(f"  {parser.prog} {example}" for example in EXAMPLES)
+    parser.epilog = f"examples:\n{examples}"
     parser.prog = f"{parser.prog} {WHAT}"
     parser.description = (
         "Lay published numbers of video prediction beside those that `srvp-world evaluate` left."
     )
     add = parser.add_argument
-    add("what", metavar=WHAT, choices=(WHAT,), help="this benchmark")
+    add("what", choices=(WHAT,), help=argparse.SUPPRESS)  # the name of the program has it
     where = "what `srvp-world evaluate` left: results.json files, or folders to look in [none]"
     add("results", nargs="*", type=Path, metavar="RESULTS", help=where)
     out = "where to leave tables (Markdown, LaTeX), results.json and curves [nowhere]"

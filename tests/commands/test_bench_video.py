@@ -172,7 +172,11 @@ def test_worlds_are_told_apart_clip_by_clip_where_clips_tell(tmp_path, capsys):
     line = f"bench video {' '.join(f'{tmp_path}/{name}' for name in 'abcde')}"
     assert run(f"{line} --out {tmp_path}/out") == 0
     text = section(capsys.readouterr().out, "smmnist: measured, less smmnist, seed 7")
-    rows = dict(row.strip("| ").split(" | ", 1) for row in text.splitlines() if "seed 7" in row)
+    rows = dict(
+        row.strip("| ").split(" | ", 1)
+        for row in text.splitlines()
+        if row[:2] == "| " and "seed 7" in row
+    )
     assert rows == {
         "better, seed 7": "+0.25 ± 0.05 | better",  # 1.96 * 0.05 / sqrt(4)
         "worse, seed 7": "-0.25 ± 0.05 | worse",
@@ -183,6 +187,16 @@ def test_worlds_are_told_apart_clip_by_clip_where_clips_tell(tmp_path, capsys):
     ]
     found = block["less_the_first"][f"{tmp_path}/b/results.json"]["psnr"]
     assert found == pytest.approx({"mean": 0.25, "interval": 0.049})
+    assert "Left out, without the scores of each clip: silent, seed 7." in text
+
+
+def test_a_first_world_without_the_scores_of_each_clip_is_no_reference(tmp_path, capsys):
+    leave(tmp_path / "a", evaluation("silent", videos=2))
+    leave(tmp_path / "b", clip_by_clip("smmnist", 16.0, [10.0, 14.0]))
+    leave(tmp_path / "c", clip_by_clip("better", 16.25, [10.5, 14.5]))
+    assert run(f"bench video {tmp_path}/a {tmp_path}/b {tmp_path}/c") == 0
+    text = section(capsys.readouterr().out, "smmnist: measured, less smmnist, seed 7")
+    assert "| better, seed 7 | +0.50 ± 0.00 | better |" in text and "silent, seed 7." in text
 
 
 @pytest.mark.parametrize(

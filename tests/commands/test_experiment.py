@@ -74,13 +74,13 @@ def test_an_experiment_leaves_numbers_their_meaning_and_a_picture(worlds, tmp_pa
 
 
 def test_mixed_starts_are_imagined_on_and_scored_behind_what_was_watched(worlds, tmp_path, capsys):
-    line = f"experiment interpolate {worlds['video']} --videos 2 --frames 7 --mix start --quiet"
+    line = f"experiment interpolate {worlds['video']} --videos 2 --frames 11 --mix start --quiet"
     assert run(f"{line} --out {tmp_path}") == 0
     assert "| straightness | - | - |" in capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["protocol"]["mix"] == "start" and results["numbers"]["linearity"] is not None
     with Image.open(tmp_path / "interpolation.png") as image:
-        assert image.width == 170 + 2 * 66  # the frames after the fifth
+        assert image.width == 170 + 6 * 66  # the frames after the fifth
 
 
 def test_several_worlds_of_any_kind_share_the_picture_of_the_long_term(worlds, tmp_path, capsys):
