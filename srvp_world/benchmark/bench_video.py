@@ -154,7 +154,7 @@ def _draw(block: Block, column: Column, axes: matplotlib.axes.Axes) -> None:
     found = {floor: score for floor, score in floors.items() if score}
     draw_floors(axes, frame, found)
     fit_height(axes, worlds, [*found.values()])
-    windows = {row.training.get("train", {}).get("window") for row in block.rows}
+    windows = {row.window for row in block.rows}
     trained = windows.pop() if len(windows) == 1 else None
     if trained and first.protocol["conditioning"] < trained <= first.frames:
         axes.axvline(trained, color="black", linewidth=1, linestyle=":")
@@ -162,7 +162,7 @@ def _draw(block: Block, column: Column, axes: matplotlib.axes.Axes) -> None:
     axes.set(
         xlabel="frame",
         ylabel=column.heading,
-        title=f"{block.name}: {protocol['videos']:,} clips, {protocol['conditioning']} -> "
+        title=f"{block.title}: {protocol['videos']:,} clips, {protocol['conditioning']} -> "
         f"{protocol['horizon']} frames,\n{samples_of(block)}, {block.hashes[column.metric][:8]}",
     )
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))

@@ -11,6 +11,7 @@ import numpy as np
 
 from srvp_world.benchmark.figures import save_figure
 from srvp_world.benchmark.floors import FLOORS
+from srvp_world.benchmark.protocols import temperature_of
 from srvp_world.benchmark.scores import Estimate, VideoScores, estimate
 from srvp_world.metrics.frame import Metric
 
@@ -51,6 +52,7 @@ def draw_curves(scores: VideoScores, path: Path, *, trained_frames: int | None =
     figure.suptitle(
         f"{protocol.name}: {scores.clips} clips, {protocol.samples} "
         f"{'samples' if protocol.samples > 1 else 'sample'} each, bands of 95 % confidence"
+        f"{temperature_of(protocol)}"
     )
     save_figure(figure, path)
 

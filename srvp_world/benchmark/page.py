@@ -10,6 +10,7 @@ import numpy as np
 from einops import repeat
 
 from srvp_world.benchmark.figures import DPI, save_figure
+from srvp_world.benchmark.protocols import temperature_of
 from srvp_world.benchmark.scores import KeptClip, VideoScores
 from srvp_world.data.files import write_atomically
 from srvp_world.pictures import UNSEEN, bordered
@@ -63,6 +64,7 @@ def draw_page(scores: VideoScores, path: Path) -> None:
     words = f"{protocol.name}: green was given, red is imagined, grey is what happened"
     if protocol.samples > 1:
         words += f"; best and worst of {protocol.samples} samples by {scores.metrics[0].label}"
+    words += temperature_of(protocol)
     figure.text(_LEFT / width, _BOTTOM / 2 / height, words, ha="left", va="center", size=12)
     save_figure(figure, path)
 

@@ -55,7 +55,7 @@ class Protocol:
     def __post_init__(self) -> None:
         """Refuse what leaves nothing to do."""
         for name, value in vars(self).items():
-            if isinstance(value, int) and value < 1:
+            if name != "temperature" and isinstance(value, int) and value < 1:
                 raise ConfigError(f"{name.replace('_', '-')} must be at least 1, got {value}")
         check_temperature(self.temperature)
 
@@ -63,6 +63,11 @@ class Protocol:
     def length(self) -> int:
         """Frames of a clip."""
         return self.conditioning + self.horizon
+
+
+def temperature_of(protocol: Protocol) -> str:
+    """Say the temperature behind other words, where it is not the paper's."""
+    return "" if protocol.temperature == 1 else f", temperature {protocol.temperature:g}"
 
 
 def _paper(name: str, conditioning: int, horizon: int, videos: int, samples: int = 100) -> Protocol:

@@ -101,6 +101,7 @@ class VideoScores:
         diversity: (clips, horizon); NaN where there is one sample only.
         kept: Pictures of the first clips.
         clips_sha256: Of the uint8 frames (t, h, w, c) of all clips, one after the other.
+        actions_sha256: Of the actions of all clips, likewise; None where worlds are told none.
         seconds: Of the whole evaluation.
         decoded: Frames that were predicted and scored.
         fvd: Distances of whole videos, where they were wanted.
@@ -115,6 +116,7 @@ class VideoScores:
     clips_sha256: str
     seconds: float
     decoded: int
+    actions_sha256: str | None = None
     fvd: FVDScore | None = None
 
     @property

@@ -1,17 +1,14 @@
-"""Tables of video prediction: ours, the floors, and what is published."""
-
-from collections.abc import Mapping
+"""The table of one evaluation of video prediction: ours, and the floors."""
 
 import numpy as np
 
-from srvp_world.benchmark.protocols import PROTOCOLS
-from srvp_world.benchmark.published import PUBLISHED
+from srvp_world.benchmark.protocols import temperature_of
 from srvp_world.benchmark.scores import FVDScore, VideoScores, estimate
 from srvp_world.metrics.frame import Metric
 
 
 def video_table(scores: VideoScores) -> str:
-    """Lay the scores out in Markdown, with floors and published numbers below."""
+    """Lay the scores out in Markdown, with floors below."""
     protocol, metrics = scores.protocol, scores.metrics
     heads = " | ".join(f"{metric.heading}, {metric.better} is better" for metric in metrics)
     lines = [f"| {_title(scores)} | {heads} |", "|---" * (len(metrics) + 1) + "|"]
@@ -19,10 +16,6 @@ def video_table(scores: VideoScores) -> str:
     for row in by_metric[metrics[0].name]:
         cells = [_ours(metric, by_metric[metric.name][row]) for metric in metrics]
         lines.append(f"| {_label(row, protocol.samples)} | {' | '.join(cells)} |")
-    published = PUBLISHED.get(protocol.name, ())
-    for row_of_paper in published:
-        cells = [_published(metric, row_of_paper.scores) for metric in metrics]
-        lines.append(f"| published: {row_of_paper.method} | {' | '.join(cells)} |")
     lines += ["", "± is the 95 % confidence interval of the mean over clips."]
     if protocol.samples > 1:
         apart = estimate(scores.diversity.mean(axis=1))
@@ -32,13 +25,6 @@ def video_table(scores: VideoScores) -> str:
         )
     if scores.fvd:
         lines.append(_fvd(scores.fvd))
-    if published:
-        sources = "; ".join(dict.fromkeys(row.source for row in published))
-        paper = PROTOCOLS[protocol.name]
-        lines.append(
-            f"published: best of {paper.samples} on {paper.videos} clips, {paper.conditioning} -> "
-            f"{paper.horizon} frames, after {sources}"
-        )
     return "\n".join(lines)
 
 
@@ -55,10 +41,9 @@ def _fvd(fvd: FVDScore) -> str:
 
 def _title(scores: VideoScores) -> str:
     protocol = scores.protocol
-    heat = "" if protocol.temperature == 1 else f", temperature {protocol.temperature:g}"
     return (
         f"{protocol.name}, {scores.clips} clips, {protocol.conditioning} -> {protocol.horizon} "
-        f"frames{heat}"
+        f"frames{temperature_of(protocol)}"
     )
 
 
@@ -71,10 +56,6 @@ def _label(row: str, samples: int) -> str:
 def _ours(metric: Metric, frames: np.ndarray) -> str:
     score = estimate(frames.mean(axis=1, dtype=np.float64))
     return cell(metric.digits, float(score.mean), float(score.interval))
-
-
-def _published(metric: Metric, scores: Mapping[str, tuple[float, float | None]]) -> str:
-    return cell(metric.digits, *scores[metric.name]) if metric.name in scores else "-"
 
 
 def cell(digits: int, mean: float, interval: float | None) -> str:

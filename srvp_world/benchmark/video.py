@@ -101,7 +101,8 @@ def evaluate_video(
             "seed must not be negative, keep and batch-size at least 1, got "
             f"{seed}, {keep} and {batch_size}"
         )
-    begin, digest, n = perf_counter(), hashlib.sha256(), clips.count
+    begin, n = perf_counter(), clips.count
+    digest, actions = hashlib.sha256(), hashlib.sha256()
     distance = None if i3d is None else VideoDistance(i3d, protocol, n)
     results: list[_Scored] = []
     kept: list[KeptClip] = []
@@ -113,6 +114,8 @@ def evaluate_video(
         for start in range(0, n, batch_size):
             batch = clips.read(start, min(start + batch_size, n))
             digest.update(batch.frames.tobytes())
+            if batch.actions is not None:
+                actions.update(batch.actions.tobytes())
             futures = _Futures(model, batch, protocol, start, seed, keep)
             results.append(futures.score(metrics, bar, distance))
             kept += futures.keep(results[-1].values, metrics[0])
@@ -124,6 +127,7 @@ def evaluate_video(
         diversity=np.concatenate([result.diversity for result in results]),
         kept=kept,
         clips_sha256=digest.hexdigest(),
+        actions_sha256=None if clips.action is None else actions.hexdigest(),
         seconds=perf_counter() - begin,
         decoded=frames,
         fvd=None if distance is None else distance.score(),

@@ -32,7 +32,9 @@ def differences(block: Block) -> Mapping[Measured, Mapping[str, Estimate]]:
         row: {
             metric: estimate(np.subtract(row.each_clip[metric], first.each_clip[metric]))
             for metric in block.hashes
-            if metric in row.each_clip and metric in first.each_clip
+            if metric in row.each_clip
+            and metric in first.each_clip
+            and len(row.each_clip[metric]) > 1  # of one clip nothing says how sure that is
         }
         for row in others
     }

@@ -1,9 +1,9 @@
 """What makes two numbers of video prediction comparable, and a hash of it.
 
 A hash belongs to one metric of one evaluation. Equal hashes mean: the same clips, given and
-predicted frames, number of samples, temperature, way to choose the best, definition and weights of
-the metric. What does not decide on that is left out: the world, its substeps, seeds, batch size,
-device, machine, folders, and other metrics that were measured as well.
+predicted frames, number of samples, temperature, actions that the world is told, way to choose the
+best, definition and weights of the metric. What does not decide on that is left out: the world, its
+substeps, seeds, batch size, device, machine, folders, and other metrics that were measured as well.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def ingredients(protocol: Mapping[str, Any], metric: str) -> dict[str, Any]:
         weights = protocol["weights_sha256"][metric] if metric in WITH_WEIGHTS else {}
         samples = min(SAMPLES, protocol["samples"]) if fvd else protocol["samples"]
         name, choice = protocol["name"], () if fvd else _CHOICE
-        temperature = protocol.get("temperature", 1)
+        temperature = float(protocol.get("temperature", 1))
         return {
             "metric": metric,
             "data": name if name in PROTOCOLS else "folder",
@@ -47,12 +47,18 @@ def ingredients(protocol: Mapping[str, Any], metric: str) -> dict[str, Any]:
             "samples": samples,
             # The paper's 1 is left out: results from before there was a choice have the same hash.
             **({} if temperature == 1 else {"temperature": temperature}),
+            # Likewise worlds that are told no actions.
+            **({"actions_sha256": protocol["actions_sha256"]} if _told_actions(protocol) else {}),
             "choice": {part: protocol["definitions"][part] for part in choice},
             "definition": protocol["metrics"][metric],
             "weights": sorted(weights.values()),  # files of any name
         }
     except KeyError as error:
         raise DataError(f"its protocol does not tell {error.args[0]!r} for {metric!r}") from None
+
+
+def _told_actions(protocol: Mapping[str, Any]) -> bool:
+    return protocol.get("actions_sha256") is not None
 
 
 def protocol_hash(protocol: Mapping[str, Any], metric: str) -> str:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from srvp_world.benchmark.floors import FLOORS
 from srvp_world.benchmark.published import Score
+from srvp_world.benchmark.scores import estimate
 from srvp_world.benchmark.video_protocol import FVD, protocol_hashes
 from srvp_world.errors import DataError
 
@@ -63,6 +66,12 @@ class Measured:
         return found
 
     @property
+    def window(self) -> int | None:
+        """Frames of training clips, where they are known."""
+        found: int | None = self.training.get("train", {}).get("window")
+        return found
+
+    @property
     def substeps(self) -> int | None:
         """Euler steps per predicted frame."""
         found: int | None = self.protocol.get("substeps")
@@ -91,6 +100,7 @@ class Measured:
             "conditioning": protocol["conditioning"],
             "horizon": protocol["horizon"],
             "samples": protocol["samples"],
+            "temperature": protocol.get("temperature", 1.0),
             "scores": {
                 metric: {"value": value, "interval": interval, "protocol_hash": self.hashes[metric]}
                 for metric, (value, interval) in self.scores.items()
@@ -168,14 +178,18 @@ def _measured(file: Path, content: Any) -> Measured:
         hashes = protocol_hashes(protocol)
     except (DataError, KeyError) as error:
         raise DataError(f"{file} is older than this srvp-world ({error}): {_WAY_OUT}") from None
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise DataError(f"{file} is broken in its protocol: {_WAY_OUT}") from None
-    if protocol.get("protocol_hash", hashes) != hashes:
+    # Results from before there were temperatures may be from before there were hashes.
+    if (
+        not hashes
+        or protocol.get("protocol_hash", {} if "temperature" in protocol else hashes) != hashes
+    ):
         raise DataError(f"{file} is broken, its hash is not that of its protocol: {_WAY_OUT}")
     for name in COUNTS:
         if type(protocol[name]) is not int or protocol[name] < 1:
             raise DataError(f"{file} is broken, {name} is {protocol[name]!r}: {_WAY_OUT}")
-    if type(temperature := protocol.get("temperature", 1.0)) not in (int, float):
+    if not (_is_number(temperature := protocol.get("temperature", 1.0)) and temperature >= 0):
         raise DataError(f"{file} is broken, temperature is {temperature!r}: {_WAY_OUT}")
     if not isinstance(protocol["name"], str):
         raise DataError(f"{file} is broken, name is {protocol['name']!r}: {_WAY_OUT}")
@@ -190,9 +204,25 @@ def _measured(file: Path, content: Any) -> Measured:
         raise DataError(f"{file} is broken in the scores of its clips: {_WAY_OUT}")
     floors = {floor: _floor(file, numbers, hashes, floor) for floor in FLOORS}
     row = Measured(file, protocol, numbers, scores, hashes, each_clip, floors)
-    if not {type(row.iterations), type(row.clips_seen), type(row.substeps)} <= {int, type(None)}:
+    budget = (row.iterations, row.clips_seen, row.substeps, row.window)
+    if not all(value is None or (type(value) is int and value >= 0) for value in budget):
         raise DataError(f"{file} is broken, its budget or substeps are no numbers: {_WAY_OUT}")
+    for metric, values in each_clip.items():
+        mean, interval = estimate(np.array(values))
+        told = scores.get(metric)
+        if told and not np.allclose([told[0], told[1] or 0], [mean, interval], 1e-4, 1e-6):
+            raise DataError(
+                f"{file} is broken, its score of {metric!r} is not that of its clips: {_WAY_OUT}"
+            )
     return row
+
+
+def _is_number(value: Any) -> bool:
+    """Say whether it is a finite number that a float holds."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _sound_curves(curves: Any, metrics: Sequence[str], horizon: int) -> bool:
@@ -204,7 +234,7 @@ def _sound_curves(curves: Any, metrics: Sequence[str], horizon: int) -> bool:
         return _is(curves) and all(
             isinstance(part, list)
             and len(part) == horizon
-            and all(value is None or type(value) in (int, float) for value in part)
+            and all(value is None or _is_number(value) for value in part)
             for part in parts
         )
     except (AttributeError, KeyError, TypeError):
@@ -216,7 +246,7 @@ def _sound_clips(each_clip: Any, clips: int) -> bool:
     return _is(each_clip) and all(
         isinstance(values, list)
         and len(values) == clips
-        and all(type(value) in (int, float) and math.isfinite(value) for value in values)
+        and all(_is_number(value) for value in values)
         for values in each_clip.values()
     )
 
@@ -234,9 +264,11 @@ def _floor(
 
 
 def _score(file: Path, numbers: Mapping[str, Any], metric: str) -> Score:
-    entry = None
+    entry: Any = None
     with contextlib.suppress(KeyError, TypeError):  # told below
         entry = numbers[FVD] if metric == FVD else numbers["scores"][metric]["best"]
+    if metric == FVD and _is(entry) and not isinstance(entry.get("resize"), str):
+        raise DataError(f"{file} is broken, it does not tell how FVD resized: {_WAY_OUT}")
     return _sound_score(file, f"score of {metric!r}", entry, alone=metric == FVD)
 
 
@@ -245,6 +277,6 @@ def _sound_score(file: Path, what: str, entry: Any, *, alone: bool = False) -> S
     if _is(entry):
         mean, interval = entry.get("mean"), entry.get("interval", math.nan)
         values = (mean,) if alone and interval is None else (mean, interval)
-        if all(type(value) in (int, float) and math.isfinite(value) for value in values):
+        if all(map(_is_number, values)) and (interval is None or interval >= 0):
             return mean, interval
     raise DataError(f"{file} is broken, it has no {what}: {_WAY_OUT}")

@@ -14,6 +14,7 @@ from srvp_world.benchmark.scores import Estimate
 from srvp_world.benchmark.tables import cell
 from srvp_world.benchmark.video_blocks import Block
 from srvp_world.benchmark.video_pairs import NOT_TOLD_APART, differences, reference, verdict
+from srvp_world.benchmark.video_protocol import FVD
 from srvp_world.benchmark.video_results import Measured
 from srvp_world.metrics.frame import METRICS
 
@@ -84,20 +85,23 @@ def video_tables(blocks: Sequence[Block]) -> list[Table]:
     tables = []
     for name in dict.fromkeys([*PROTOCOLS, *measured]):
         if name in PROTOCOLS and (name in measured or not blocks):
-            tables.append(_published(name))
+            tables.append(published_table(name))
         for block in (block for block in blocks if block.name == name):
             tables += [_measured(block), *_differences(block)]
     return tables
 
 
-def _published(name: str) -> Table:
+def published_table(name: str) -> Table:
+    """Lay out what is published for a benchmark of the paper, and in which protocol."""
     paper, rows = PROTOCOLS[name], PUBLISHED[name]
     columns = _columns(metric for row in rows for metric in row.scores)
     samples = f"best of {paper.samples} samples" if paper.samples > 1 else "one sample"
     notes = [
         f"Published numbers, N = {paper.videos:,} clips, {paper.conditioning} -> {paper.horizon} "
-        f"frames (T = {paper.length}), {samples}. {_intervals(columns)}"
+        f"frames (T = {paper.length}), {samples}."
     ]
+    if any(interval for row in rows for _, interval in row.scores.values()):
+        notes[0] += f" {_intervals(columns)}"
     return Table(
         title=f"{name}: published",
         heads=("method", *(column.heading for column in columns), "published in"),
@@ -124,12 +128,18 @@ def _measured(block: Block) -> Table:
         f"{_intervals(columns)}",
         f"Protocol hashes: {hashes}.",
     ]
+    if FVD in block.hashes:
+        measured = next(row.numbers[FVD] for row in block.rows if FVD in row.hashes)
+        notes.append(
+            f"FVD: N = {protocol['videos']:,}, T = {first.frames}, {protocol['conditioning']} "
+            f"conditioning frames included, resized {measured['resize']}."
+        )
     if block.differences:
         notes.append(f"Not to be compared with other tables: {'; '.join(block.differences)}.")
     elif block.name not in PUBLISHED:
         notes.append("Nothing is published for these clips.")
     return Table(
-        title=f"{block.name}: measured",
+        title=f"{block.title}: measured",
         heads=(
             "world",
             "updates",
@@ -178,7 +188,7 @@ def _differences(block: Block) -> Iterator[Table]:
     silent = [label(row) for row in block.rows if row is not first and row not in found]
     left_out = f" Left out, without the scores of each clip: {', '.join(silent)}." if silent else ""
     yield Table(
-        title=f"{block.name}: measured, less {label(first)}",
+        title=f"{block.title}: measured, less {label(first)}",
         heads=("world", *(heading for c in columns for heading in (c.name, f"by {c.name}"))),
         rows=tuple(
             (

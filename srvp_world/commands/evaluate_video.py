@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from srvp_world.commands.parser import overridden
 from srvp_world.commands.verb import RESULTS, world_file
-from srvp_world.errors import OutputError, UnknownNameError, WorldFileError, did_you_mean
+from srvp_world.errors import (
+    ConfigError,
+    OutputError,
+    UnknownNameError,
+    WorldFileError,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -18,8 +24,12 @@ if TYPE_CHECKING:
     from srvp_world.benchmark.scores import VideoScores
 
 
-def is_video(what: str) -> bool:
+def is_video(what: str, or_give: str = "or give a policy file, or a folder of episodes") -> bool:
     """Say whether to evaluate videos, by protocol or folder, or a policy file.
+
+    Args:
+        what: As it was typed.
+        or_give: What else could have been typed, for the error.
 
     Raises:
         UnknownNameError: For a name that is neither.
@@ -33,18 +43,16 @@ def is_video(what: str) -> bool:
         return False
     if len(path.parts) > 1:
         return True
-    raise UnknownNameError(
-        f"no protocol {what!r}: {did_you_mean(what, PROTOCOLS)} (or give a policy file, or a "
-        "folder of episodes)"
-    )
+    raise UnknownNameError(f"no protocol {what!r}: {did_you_mean(what, PROTOCOLS)} ({or_give})")
 
 
 def evaluate_clips(args: Namespace, command: str) -> None:
     """Predict the clips of a protocol or folder; print the table, leave results and pictures."""
-    from srvp_world.benchmark.protocols import open_clips
+    from srvp_world.benchmark.protocols import PROTOCOLS, open_clips
     from srvp_world.benchmark.tables import video_table
     from srvp_world.benchmark.video import BATCH_SIZE, KEPT_CLIPS, SEED, evaluate_video
     from srvp_world.benchmark.video_protocol import protocol_hashes
+    from srvp_world.benchmark.video_tables import as_markdown, published_table
     from srvp_world.checkpoint import load
     from srvp_world.data.files import make_folder
     from srvp_world.kinds import KINDS, kind_of
@@ -77,6 +85,8 @@ def evaluate_clips(args: Namespace, command: str) -> None:
         progress=not args.quiet,
     )
     print("\n".join([video_table(scores), *networks.described()]))
+    if protocol.name in PROTOCOLS:
+        print(f"\n{as_markdown([published_table(protocol.name)])}")
     about = {
         "world": world.fingerprint,
         "training": world.measured.get("training"),
@@ -91,15 +101,32 @@ def _protocol(args: Namespace, trained_substeps: int) -> tuple["Protocol", Path 
     """Give what is asked for, in full, and the folder with its clips, where they lie in one."""
     from srvp_world.benchmark.protocols import PROTOCOLS, folder_protocol
 
-    named = args.what in PROTOCOLS
-    base = PROTOCOLS[args.what] if named else folder_protocol(Path(args.what))
+    base = PROTOCOLS[args.what] if args.what in PROTOCOLS else folder_protocol(Path(args.what))
     protocol = overridden(base, args)
     protocol = replace(
         protocol,
         substeps=protocol.substeps or trained_substeps,
         observed_substeps=protocol.observed_substeps or trained_substeps,
     )
-    return protocol, getattr(args, "data", None) if named else Path(args.what)
+    return protocol, clips_folder(args.what, getattr(args, "data", None))
+
+
+def clips_folder(what: str, data: Path | None) -> Path | None:
+    """Give the folder of the clips that are meant, None where they are made.
+
+    Raises:
+        ConfigError: If `what` is a folder of clips, and another one is given as well.
+    """
+    from srvp_world.benchmark.protocols import PROTOCOLS
+
+    if what in PROTOCOLS:
+        return data
+    if data is not None:
+        raise ConfigError(
+            f"--data {data} has the clips of kth, human36m or bair, but {what!r} is a folder of "
+            "clips itself: leave --data out"
+        )
+    return Path(what)
 
 
 def _networks(
@@ -161,6 +188,7 @@ def _describe(scores: "VideoScores", clips: "Clips") -> dict[str, Any]:
         "videos": scores.clips,
         "clips": clips.source,
         "clips_sha256": scores.clips_sha256,
+        "actions_sha256": scores.actions_sha256,
         "metrics": metrics | ({"fvd": DEFINITION} if scores.fvd else {}),
         "definitions": DEFINITIONS,
         "published": as_json(protocol.name),

@@ -128,18 +128,17 @@ def _runner(measure: Callable[[Namespace, list["World"]], Measured]) -> Callable
 def _open(args: Namespace, worlds: Sequence["World"]) -> tuple["Clips", "Protocol"]:
     """Give the clips that are asked for, and how many of which frames are meant."""
     from srvp_world.benchmark.protocols import PROTOCOLS, folder_protocol, open_clips
-    from srvp_world.commands.evaluate_video import is_video
+    from srvp_world.commands.evaluate_video import clips_folder, is_video
     from srvp_world.data.files import make_folder
 
-    if not is_video(args.on):
+    if not is_video(args.on, "or give a folder of episodes"):
         raise ConfigError(f"--on {args.on!r} is a file: name a protocol or a folder of episodes")
     if args.on in PROTOCOLS:
         base = PROTOCOLS[args.on]
         base = replace(base, videos=VIDEOS, samples=min(base.samples, SAMPLES))
-        folder = getattr(args, "data", None)
     else:
-        folder = Path(args.on)
-        base = replace(folder_protocol(folder), samples=SAMPLES)
+        base = replace(folder_protocol(Path(args.on)), samples=SAMPLES)
+    folder = clips_folder(args.on, getattr(args, "data", None))
     protocol = overridden(base, args)
     clips = open_clips(protocol, folder)
     for world in worlds:
@@ -164,7 +163,11 @@ def _frame_rate(args: Namespace, worlds: list["World"]) -> Measured:
     from srvp_world.benchmark.experiment import state_space_model
 
     model = state_space_model(worlds[0], this.WANTS)
-    model.check_substeps(this.RATES[-1] * model.config.substeps)
+    if model.config.dynamics != "residual":
+        raise ConfigError(
+            f"{model.config.dynamics!r} dynamics have no dt to divide: take a world with "
+            "'residual' dynamics"
+        )
     clips, protocol = _open(args, worlds)
     numbers = this.measure_frame_rate(
         worlds[0], clips, protocol, args.out, seed=args.seed, progress=not args.quiet

@@ -21,7 +21,8 @@ RESIZE = f"bilinear to {SIZE}x{SIZE} as TensorFlow 1 does, without half-pixel ce
 DEFINITION = (
     "Frechet distance, float64, unbiased covariances, of the 400 logits of I3D (RGB, Kinetics-400, "
     "the network of TF-Hub deepmind/i3d-kinetics-400/1), averaged over time; frames of uint8, "
-    "predicted ones truncated to it, in [-1, 1]"
+    f"predicted ones truncated to it, in [-1, 1], resized {RESIZE}; those that were given are part "
+    "of both sides"
 )
 
 _FRAMES_AT_ONCE = 128  # of 224 x 224: their largest maps take 0.4 GB

@@ -169,6 +169,10 @@ def test_temperatures_that_are_none(temperature) -> None:
         replace(PROTOCOLS["smmnist"], temperature=temperature)
 
 
+def test_a_temperature_may_be_a_whole_number() -> None:
+    assert replace(PROTOCOLS["smmnist"], temperature=0).temperature == 0
+
+
 VIDEO = replace(CONFIG, reward=False, continuation=False)
 
 

@@ -7,10 +7,12 @@ import shlex
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
 from command import run
 
 from srvp_world.benchmark.protocols import PROTOCOLS
+from srvp_world.benchmark.scores import estimate
 from srvp_world.benchmark.video_protocol import protocol_hashes
 from srvp_world.cli import parser_of
 from srvp_world.presets import PRESETS
@@ -46,16 +48,18 @@ def evaluation(preset="smmnist", psnr=16.5, **protocol):
             "ssim": {"best": {"mean": 0.75, "interval": 0.002}},
             "lpips": {"best": {"mean": 0.05, "interval": 0.003}},
         },
-        "fvd": {"mean": 250.25, "interval": 4.5},
+        "fvd": {"mean": 250.25, "interval": 4.5, "resize": "bilinear"},
         "curves": {"frame": frames, "psnr": line},
     }
     return {"command": "srvp-world evaluate", "numbers": numbers, "protocol": about}
 
 
-def clip_by_clip(preset, psnr, clips):
+def clip_by_clip(preset, clips):
     """The same with what each of a few clips got."""
-    content = evaluation(preset, psnr, videos=len(clips))
+    content = evaluation(preset, sum(clips) / len(clips), videos=len(clips))
     content["numbers"]["each_clip"] = {"psnr": clips}
+    mean, interval = map(float, estimate(np.array(clips)))
+    content["numbers"]["scores"]["psnr"]["best"] = {"mean": mean, "interval": interval}
     return content
 
 
@@ -88,7 +92,7 @@ def test_without_results_it_shows_what_is_published_alone(tmp_path, capsys):
     assert "measured" not in text
     assert all(f"### {name}: published" in text for name in PROTOCOLS)
     kth = section(text, "kth: published")
-    assert "| SRVP | 29.69 ± 0.32 | 0.8697 ± 0.0046 | 0.0736 ± 0.0029 | 222 ± 3 | Akan" in kth
+    assert "| SRVP | 29.69 ± 0.32 | 0.8697 ± 0.0046 | 0.0736 ± 0.0029 | 222 ± 3 | slides" in kth
     assert "N = 1,000 clips, 10 -> 30 frames (T = 40), best of 100 samples" in kth
     human = section(text, "human36m: published")
     assert "| SVRNN | 24.46 | 0.0557 | 556 | slides" in human and "SSIM" not in human
@@ -164,10 +168,10 @@ def test_the_first_need_not_have_curves(tmp_path):
 
 def test_worlds_are_told_apart_clip_by_clip_where_clips_tell(tmp_path, capsys):
     clips = [10.0, 14.0, 18.0, 22.0]  # far further apart than worlds are
-    leave(tmp_path / "a", clip_by_clip("smmnist", 16.0, clips))
-    leave(tmp_path / "b", clip_by_clip("better", 16.25, [10.2, 14.3, 18.2, 22.3]))
-    leave(tmp_path / "c", clip_by_clip("worse", 15.75, [9.8, 13.7, 17.8, 21.7]))
-    leave(tmp_path / "d", clip_by_clip("alike", 16.25, [11.25, 13.25, 19.25, 21.25]))
+    leave(tmp_path / "a", clip_by_clip("smmnist", clips))
+    leave(tmp_path / "b", clip_by_clip("better", [10.2, 14.3, 18.2, 22.3]))
+    leave(tmp_path / "c", clip_by_clip("worse", [9.8, 13.7, 17.8, 21.7]))
+    leave(tmp_path / "d", clip_by_clip("alike", [11.25, 13.25, 19.25, 21.25]))
     leave(tmp_path / "e", evaluation("silent", videos=4))  # of an earlier version
     line = f"bench video {' '.join(f'{tmp_path}/{name}' for name in 'abcde')}"
     assert run(f"{line} --out {tmp_path}/out") == 0
@@ -192,8 +196,8 @@ def test_worlds_are_told_apart_clip_by_clip_where_clips_tell(tmp_path, capsys):
 
 def test_a_first_world_without_the_scores_of_each_clip_is_no_reference(tmp_path, capsys):
     leave(tmp_path / "a", evaluation("silent", videos=2))
-    leave(tmp_path / "b", clip_by_clip("smmnist", 16.0, [10.0, 14.0]))
-    leave(tmp_path / "c", clip_by_clip("better", 16.25, [10.5, 14.5]))
+    leave(tmp_path / "b", clip_by_clip("smmnist", [10.0, 14.0]))
+    leave(tmp_path / "c", clip_by_clip("better", [10.5, 14.5]))
     assert run(f"bench video {tmp_path}/a {tmp_path}/b {tmp_path}/c") == 0
     text = section(capsys.readouterr().out, "smmnist: measured, less smmnist, seed 7")
     assert "| better, seed 7 | +0.50 ± 0.00 | better |" in text and "silent, seed 7." in text
@@ -205,8 +209,8 @@ def test_a_first_world_without_the_scores_of_each_clip_is_no_reference(tmp_path,
         ({"videos": 500}, "videos 500, in the paper 5,000"),
         ({"samples": 20}, "samples 20, in the paper 100"),
         ({"horizon": 10}, "horizon 10, in the paper 20"),
-        ({"temperature": 0.0}, "temperature 0, in the paper 1; not as in the first table of this"),
-        ({"clips_sha256": "cd"}, "not as in the first table of this data set: clips_sha256"),
+        ({"temperature": 0.0}, "temperature 0, in the paper 1; not as in earlier tables of this"),
+        ({"clips_sha256": "cd"}, "not as in earlier tables of this data set: clips_sha256"),
         ({"metrics": {"psnr": "other", "ssim": "similarity"}}, "definition of psnr"),
     ],
 )
@@ -230,6 +234,45 @@ def test_another_metric_beside_does_not_part_what_can_be_compared(tmp_path, caps
     ours = section(capsys.readouterr().out, "smmnist: measured")
     assert "| 16.50 ± 0.08 | 0.7500 ± 0.0020 | - | - | " in ours
     assert "| 16.50 ± 0.08 | 0.7500 ± 0.0020 | 0.0500 ± 0.0030 | 250.2 ± 4.5 | " in ours
+    assert "FVD: N = 5,000, T = 25, 5 conditioning frames included, resized bilinear." in ours
+
+
+def test_other_weights_are_told_even_where_the_first_world_has_none(tmp_path, capsys):
+    metrics = {"psnr": "decibels", "fvd": "of videos"}
+    leave(tmp_path / "a", evaluation())
+    for name, sha in (("b", "1"), ("c", "2")):
+        weights = {"fvd": {"i3d": sha}}
+        leave(tmp_path / name, evaluation(name, metrics=metrics, weights_sha256=weights))
+    assert run(f"bench video {tmp_path}/a {tmp_path}/b {tmp_path}/c") == 0
+    _, _, second = capsys.readouterr().out.split("### smmnist: measured\n")
+    assert "not as in earlier tables of this data set: weights of fvd" in second
+
+
+def test_one_clip_shows_no_order(tmp_path, capsys):
+    leave(tmp_path / "a", clip_by_clip("smmnist", [10.0]))
+    leave(tmp_path / "b", clip_by_clip("other", [11.0]))
+    assert run(f"bench video {tmp_path}/a {tmp_path}/b") == 0
+    text = capsys.readouterr().out
+    assert "measured, less" not in text
+
+
+def test_folders_of_any_name_with_the_same_clips_share_a_table(tmp_path, capsys):
+    leave(tmp_path / "a", evaluation("one", name="folder mine"))
+    leave(tmp_path / "b", evaluation("two", name="folder test"))
+    leave(tmp_path / "c", evaluation("three", name="folder test", clips_sha256="cd"))
+    assert run(f"bench video {tmp_path}/a {tmp_path}/b {tmp_path}/c") == 0
+    text = capsys.readouterr().out
+    both = section(text, "folder mine, folder test: measured")
+    assert "| one, seed 7 |" in both and "| two, seed 7 |" in both and "three" not in both
+    assert "| three, seed 7 |" in section(text, "folder test: measured")
+
+
+def test_the_temperature_is_in_every_form(tmp_path, capsys):
+    leave(tmp_path / "a", evaluation(name="folder mine", temperature=0.5))
+    assert run(f"bench video {tmp_path}/a --out {tmp_path}/out") == 0
+    assert "best of 100 samples at temperature 0.5" in capsys.readouterr().out
+    numbers = json.loads((tmp_path / "out" / "results.json").read_text())["numbers"]
+    assert numbers["measured"]["blocks"][0]["rows"][0]["temperature"] == 0.5
 
 
 def test_folders_of_ones_own_have_nothing_published(tmp_path, capsys):
@@ -255,6 +298,11 @@ def damaged(*path, value=None):
     for key in path[:-1]:
         inner = inner[key]
     inner.pop(path[-1]) if value is None else inner.update({path[-1]: value})
+    return content
+
+
+def without_hash(content):
+    del content["protocol"]["protocol_hash"]
     return content
 
 
@@ -284,7 +332,16 @@ def damaged(*path, value=None):
         (damaged("numbers", "each_clip", value={"psnr": ["1"] * 5000}), "scores of its clips"),
         (evaluation(name=5), "name is 5"),
         (evaluation(samples=0), "samples is 0"),
-        (evaluation(temperature="hot"), "temperature is 'hot'"),
+        (damaged("protocol", "temperature", value="hot"), "is broken in its protocol"),
+        (damaged("protocol", "temperature", value=10**400), "is broken in its protocol"),
+        (evaluation(temperature=-3), "temperature is -3"),
+        (without_hash(evaluation(temperature=2.0)), "its hash is not that of its protocol"),
+        (damaged("protocol", "metrics", value={}), "its hash is not that of its protocol"),
+        (damaged("protocol", "training", "train", "window", value="15"), "budget or substeps"),
+        (damaged("protocol", "training", "train", "iterations", value=-5), "budget or substeps"),
+        (damaged("numbers", "scores", "psnr", "best", "interval", value=-1), "no score of 'psnr'"),
+        (damaged("numbers", "scores", "psnr", "best", "mean", value=10**400), "no score of 'psnr'"),
+        (damaged("numbers", "each_clip", value={"psnr": [16.0] * 5000}), "not that of its clips"),
     ],
 )
 def test_what_cannot_be_gathered_is_refused_by_name(refused, tmp_path, content, words):

@@ -115,10 +115,14 @@ def test_worlds_are_called_by_as_little_as_tells_them_apart():
     [
         ("frame-rate {agent}", ["takes actions Box", "srvp-world train smmnist"]),
         ("cost {agent}", ["takes actions Box"]),
-        ("frame-rate {gru}", ["'gru' dynamics have no dt"]),
+        ("frame-rate {gru}", ["'gru' dynamics have no dt to divide", "'residual'"]),
         ("frame-rate {svg}", ["SVG has no time between frames"]),
         ("frame-rate {small}", ["smmnist has frames of 64x64x1", "32x32x1"]),
-        ("frame-rate {video} --on smnist", ["'smnist'", "did you mean 'smmnist'"]),
+        (
+            "frame-rate {video} --on smnist",
+            ["'smnist'", "did you mean 'smmnist'", "(or give a folder of"],
+        ),
+        ("swap {video} --on . --data /none", ["--data /none", "leave --data out"]),
         ("frame-rate {video} --samples 0", ["samples must be at least 1, got 0"]),
         ("frame-rate {video} --on {video}", ["is a file"]),
         ("swap {svg}", ["SVG has no content"]),
