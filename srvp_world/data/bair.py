@@ -8,8 +8,8 @@ of the others are for validation depends on how many there are.
 
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from srvp_world.data.conversion import (
     require_raw,
     split_source,
     validated_on,
+    videos_there,
 )
 from srvp_world.data.episodes import Ending, Episode
 from srvp_world.data.info import DatasetInfo
@@ -92,11 +93,12 @@ class _File:
 def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
     """Say what is to become of the videos in a folder, at any depth, or in the tar archive.
 
-    The bounds of the actions are those of all videos, which are read for it once.
+    The bounds of the actions are those of all videos: of those that are converted already, and of
+    the new ones, which are read for it once.
 
     Args:
         raw: Folder or archive.
-        out: Where the data sets are to be; if some are there, so are the bounds.
+        out: Where the data sets are to be; some may be there already.
         progress: Whether to show bars.
 
     Raises:
@@ -126,16 +128,19 @@ def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
             few = f"{raw} has {count:,} of the {VIDEOS[split]:,} videos of the folder {split!r}"
             left_out.append(LeftOut(split, f"{few}: unpack all of the archive there"))
     made = made_info(out)
-    records = (record for _, record in videos.values())
-    action = made.action if made else _action(records, len(videos), progress)
+    info = DatasetInfo(
+        frame_size=_SIZE,
+        channels=_CHANNELS,
+        action=made.action if made else None,
+        vector_dim=_POSITION,
+        source=split_source(_SOURCE, counts["train"]),
+    )
+    if made in (None, info):  # other data are refused, which needs no bounds
+        there = videos_there(out)
+        new = [record for name, (_, record) in videos.items() if name not in there]
+        info = replace(info, action=_action(new, info.action, progress))
     return Plan(
-        info=DatasetInfo(
-            frame_size=_SIZE,
-            channels=_CHANNELS,
-            action=action,
-            vector_dim=_POSITION,
-            source=split_source(_SOURCE, counts["train"]),
-        ),
+        info=info,
         videos=[
             RawVideo(name, split, partial(_read, record, name))
             for name, (split, record) in videos.items()
@@ -183,12 +188,12 @@ def _members(path: Path, left_out: list[LeftOut]) -> Iterator[_File]:
         left_out.append(LeftOut(str(path), reason))
 
 
-def _action(records: Iterable[TFRecord], count: int, progress: bool) -> ActionSpec:
-    """Describe the actions by the least and the largest that occur."""
+def _action(records: Sequence[TFRecord], known: ActionSpec | None, progress: bool) -> ActionSpec:
+    """Describe the actions by the least and the largest that occur, now or in what is known."""
     low, high = np.full(_ACTION, np.inf), np.full(_ACTION, -np.inf)
-    bar = tqdm(
-        records, desc="bounds of actions", unit="video", total=count, delay=2, disable=not progress
-    )
+    if known is not None:
+        low, high = np.array(known.low), np.array(known.high)
+    bar = tqdm(records, desc="bounds of actions", unit="video", delay=2, disable=not progress)
     for record in bar:
         try:
             actions = _numbers(read_features(record.read(), record.name), "action", record.name)

@@ -218,19 +218,53 @@ def test_an_archive_that_is_truncated(raw, tmp_path):
     assert f"{archive}/traj_0_to_1.tfrecords, record 1 is truncated" in record
 
 
-def test_what_comes_later_joins_within_the_same_bounds(raw, tmp_path):
+def bounds(out):
+    """The bounds of the actions, which all data sets share."""
+    folders = [path.parent for path in sorted(out.glob("*/dataset.json"))]
+    (action,) = {Dataset.open(folder).info.action for folder in folders}
+    return np.float32(action.low), np.float32(action.high)
+
+
+def test_what_comes_later_widens_the_bounds(raw, tmp_path):
+    """They are then those of one conversion of all videos, as the data sets are."""
     out = tmp_path / "data"
     rewrite(raw, TRAIN, video(2)[0])
-    assert bring(raw, out).converted == 3
-    before = Dataset.open(out / "train").info.action
+    first = bring(raw, out)
+    assert first.converted == 3 and len(first.left_out) == 2
     rewrite(raw, TRAIN, video(2)[0], video(5, scale=0.5)[0], video(6, scale=3.0)[0])
     result = bring(raw, out)
-    assert (result.converted, result.present) == (1, 3)
-    (entry,) = result.left_out
-    assert entry.name == "traj_2_to_4-002" and "actions row" in entry.reason
-    assert Dataset.open(out / "train").info.action == before
+    assert (result.converted, result.present, result.left_out) == (2, 3, ())
+    bring(raw, tmp_path / "at once")
+    np.testing.assert_array_equal(bounds(out), bounds(tmp_path / "at once"))
+    assert bounds(out)[1].max() > 2
     counts = Counter(path.name for path in out.glob("*/*.safetensors"))
-    assert len(counts) == 4 and set(counts.values()) == {1}
+    assert len(counts) == 5 and set(counts.values()) == {1}
+
+
+def test_a_stop_between_the_data_sets_leaves_no_other_bounds(raw, tmp_path):
+    out = tmp_path / "data"
+    rewrite(raw, TRAIN, video(2)[0])
+    bring(raw, out)
+    path = out / "test" / "dataset.json"
+    before = path.read_bytes()
+    rewrite(raw, TRAIN, video(2)[0], video(5)[0], video(6, scale=3.0)[0])
+    bring(raw, out)
+    wide = bounds(out)
+    path.write_bytes(before)
+    assert bring(raw, out).present == 5
+    np.testing.assert_array_equal(bounds(out), wide)
+
+
+def test_what_was_converted_keeps_its_bounds(raw, tmp_path):
+    """Also where the videos that had them are damaged since."""
+    out = tmp_path / "data"
+    bring(raw, out)
+    before = bounds(out)
+    rewrite(raw, TRAIN, *[video(seed, scale=0.1)[0] for seed in (2, 3, 4)])
+    assert bring(raw, out).present == 5
+    next(out.glob("train/*.safetensors")).unlink()
+    assert bring(raw, out).converted == 1
+    np.testing.assert_array_equal(bounds(out), before)
 
 
 def test_other_training_videos_would_be_validated_on_others(raw, tmp_path):
