@@ -102,7 +102,8 @@ def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
         progress: Whether to show bars.
 
     Raises:
-        DataError: Where there is no video, or the data sets cannot be read.
+        DataError: Where there is no video, a file is for training and for tests, or the data sets
+            cannot be read.
     """
     require_raw(raw)
     left_out: list[LeftOut] = []
@@ -155,7 +156,11 @@ def video_name(file: str, number: int) -> str:
 
 
 def _files(raw: Path, left_out: list[LeftOut]) -> list[_File]:
-    """Find the TFRecord files in the original's order, files before those in archives."""
+    """Find the TFRecord files in the original's order, files before those in archives.
+
+    Videos are known by file and number, and would be for training what is for tests, so that no
+    file may be in both folders.
+    """
     files: dict[tuple[str, str], _File] = {}
     paths = [raw] if raw.is_file() else sorted(raw.rglob("*"))
     found = [_File(path.parent.name, path.name, path) for path in paths]
@@ -171,6 +176,13 @@ def _files(raw: Path, left_out: list[LeftOut]) -> list[_File]:
             where = f"{file.path} ({file.split}/{file.name})" if file.stop else str(file.path)
             example = "test/traj_0_to_255.tfrecords"
             left_out.append(LeftOut(where, f"{where} is no name of BAIR, such as {example}"))
+    for (split, stem), file in files.items():
+        other = files.get(("test", stem))
+        if split == "train" and other:
+            raise DataError(
+                f"{file.name} is in train ({file.path}) and in test ({other.path}), but is "
+                "for one of both: delete the one that does not belong there"
+            )
     return [files[key] for key in sorted(files)]
 
 

@@ -1,3 +1,4 @@
+import shutil
 import tarfile
 from collections import Counter
 
@@ -185,6 +186,20 @@ def test_names_and_folders_that_are_not_bairs(raw, tmp_path):
     assert any("traj_5_to_5.tfrecords has more videos than its name" in each for each in reasons)
     assert f"{raw} has 0 of the 2 videos of the folder 'test': unpack all of the" in reasons[-1]
     assert len(reasons) == 4
+
+
+def test_a_file_is_not_for_training_and_for_tests(raw, tmp_path):
+    """Wherever the two are, or the test set would be trained on."""
+    data = raw / "softmotion30_44k"
+    copy = shutil.copy(data / TEST, data / "train")
+    words = rf"traj_0_to_1.tfrecords is in train \({copy}\) and in test \({data / TEST}\).*delete"
+    with pytest.raises(DataError, match=words):
+        bring(raw, tmp_path / "data")
+    archive = pack(raw, tmp_path / "raw" / "bair.tar")
+    (data / TEST).unlink()
+    with pytest.raises(DataError, match=rf"in train \({copy}\) and in test \({archive}\)"):
+        bring(raw, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
 
 
 def pack(raw, path):
