@@ -55,14 +55,15 @@ def evaluate_clips(args: Namespace, command: str) -> None:
     from srvp_world.benchmark.video_tables import as_markdown, published_table
     from srvp_world.checkpoint import load
     from srvp_world.data.files import make_folder
-    from srvp_world.kinds import KINDS, kind_of
+    from srvp_world.kinds import KINDS, kind_of, watches_frames_only
 
     out = args.out or _beside(args.world, args.what)
     if (out / RESULTS).exists():
         raise OutputError(f"{out} already holds {RESULTS}: choose another folder with --out")
     world = load(args.world, getattr(args, "device", "cpu"))
     protocol, data = _protocol(args, world.model.config.substeps)
-    clips = open_clips(protocol, data)
+    frames_only = watches_frames_only(world.model.config)
+    clips = open_clips(protocol, data, frames_only=frames_only)
     clips.check_fits(world.model.config, protocol)
     networks = _networks(args, protocol, clips.count, world.device)
     futures = KINDS[kind_of(world.model.config)].futures(
