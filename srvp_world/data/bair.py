@@ -28,6 +28,7 @@ from srvp_world.data.conversion import (
     videos_there,
 )
 from srvp_world.data.episodes import Ending, Episode
+from srvp_world.data.files import files_below
 from srvp_world.data.info import DatasetInfo
 from srvp_world.data.tfrecord import TFRecord, byte_strings, find_records, floats, read_features
 from srvp_world.errors import DataError
@@ -162,8 +163,8 @@ def _files(raw: Path, left_out: list[LeftOut]) -> list[_File]:
     file may be in both folders.
     """
     files: dict[tuple[str, str], _File] = {}
-    paths = [raw] if raw.is_file() else sorted(raw.rglob("*"))
-    found = [_File(path.parent.name, path.name, path) for path in paths]
+    paths = files_below(raw)
+    found = [_File(_folder_name(path), path.name, path) for path in paths]
     for path in paths:
         if path.suffix == ".tar":
             found += _members(path, left_out)
@@ -184,6 +185,12 @@ def _files(raw: Path, left_out: list[LeftOut]) -> list[_File]:
                 "for one of both: delete the one that does not belong there"
             )
     return [files[key] for key in sorted(files)]
+
+
+def _folder_name(path: Path) -> str:
+    """Name the folder of a file, also from within it; a link counts as it is called."""
+    folder = path.parent
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def _members(path: Path, left_out: list[LeftOut]) -> Iterator[_File]:

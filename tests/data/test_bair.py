@@ -1,6 +1,7 @@
 import shutil
 import tarfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,6 +187,20 @@ def test_names_and_folders_that_are_not_bairs(raw, tmp_path):
     assert any("traj_5_to_5.tfrecords has more videos than its name" in each for each in reasons)
     assert f"{raw} has 0 of the 2 videos of the folder 'test': unpack all of the" in reasons[-1]
     assert len(reasons) == 4
+
+
+@pytest.mark.parametrize("given", [".", "traj_0_to_1.tfrecords", "../test", "../test/."])
+def test_paths_from_within_the_folder(raw, tmp_path, monkeypatch, given):
+    monkeypatch.chdir((raw / "softmotion30_44k" / TEST).parent)
+    assert bring(Path(given), tmp_path / "data").splits["test"] == 2
+
+
+def test_folders_may_be_links(raw, tmp_path):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "train").symlink_to(raw / "softmotion30_44k" / "train")
+    (tmp_path / "links" / "tests").symlink_to(raw / "softmotion30_44k")
+    result = bring(tmp_path / "links", tmp_path / "data")
+    assert result.converted == 5 and result.left_out == ()
 
 
 def test_a_file_is_not_for_training_and_for_tests(raw, tmp_path):
