@@ -66,11 +66,6 @@ def kind_of(config: AnyConfig) -> str:
     return next(name for name, kind in KINDS.items() if type(config) is kind.config)
 
 
-def watches_frames_only(config: AnyConfig) -> bool:
-    """Say whether such a model has neither actions nor a vector beside its frames."""
-    return config.action is None and not config.vector_dim
-
-
 def read_config(kind: str, data: Mapping[str, Any]) -> AnyConfig:
     """Build the configuration of a kind from its JSON.
 

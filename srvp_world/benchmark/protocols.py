@@ -161,14 +161,13 @@ class Clips:
             )
 
 
-def open_clips(protocol: Protocol, folder: Path | None = None, frames_only: bool = False) -> Clips:
+def open_clips(protocol: Protocol, folder: Path | None = None) -> Clips:
     """Make or find the clips of a protocol.
 
     Args:
         protocol: With or without changes.
         folder: Data set, or folder with a data set `test`; None for Moving MNIST. For the paper's
             other benchmarks, what `srvp_world.data.conversion` has made of them.
-        frames_only: Whether the worlds watch frames alone, whatever a folder has beside them.
 
     Raises:
         ConfigError: If a folder is missing, or given where clips are made.
@@ -183,15 +182,20 @@ def open_clips(protocol: Protocol, folder: Path | None = None, frames_only: bool
         raise ConfigError(f"{protocol.name} makes its own clips: leave --data out")
     if folder is None:
         return _moving_mnist(protocol)
-    if protocol.name in PROTOCOLS:
-        return _drawn(protocol, folder)
-    data = _test_data(folder)
-    return _from_data(protocol, data.frames_only() if frames_only else data)
+    return (_drawn if protocol.name in PROTOCOLS else _from_folder)(protocol, folder)
 
 
 def _moving_mnist(protocol: Protocol) -> Clips:
     """Make the set at the paper's length, then cut it: sets of other lengths are other videos."""
-    length, videos = PROTOCOLS[protocol.name].length, _count(protocol)
+    length, videos = PROTOCOLS[protocol.name].length, protocol.videos or TEST_VIDEOS
+    if protocol.length > length:
+        raise DataError(
+            f"the clips of {protocol.name} have {length} frames, but {_wanted(protocol)}"
+        )
+    if videos > TEST_VIDEOS:
+        raise DataError(
+            f"{protocol.name} has {TEST_VIDEOS} clips, but {videos} are wanted: lower --videos"
+        )
     stochastic = STOCHASTIC[protocol.name]
 
     @cache  # all videos come from one stream of random numbers, but need not be drawn at once
@@ -219,8 +223,17 @@ def _moving_mnist(protocol: Protocol) -> Clips:
 
 def _drawn(protocol: Protocol, folder: Path) -> Clips:
     """Draw the original's test set at the paper's length, then cut it; only frames are kept."""
-    whole, count = PROTOCOLS[protocol.name], _count(protocol)
-    data = _test_data(folder).frames_only()
+    whole = PROTOCOLS[protocol.name]
+    assert whole.videos is not None
+    data, count = _test_data(folder).frames_only(), protocol.videos or whole.videos
+    if protocol.length > whole.length:
+        raise DataError(
+            f"the clips of {protocol.name} have {whole.length} frames, but {_wanted(protocol)}"
+        )
+    if count > whole.videos:
+        raise DataError(
+            f"{protocol.name} has {whole.videos} clips, but {count} are wanted: lower --videos"
+        )
     clips = drawn_clips(protocol.name, data.records, count)
 
     def read(start: int, stop: int) -> ClipBatch:
@@ -237,27 +250,14 @@ def _drawn(protocol: Protocol, folder: Path) -> Clips:
     )
 
 
-def _count(protocol: Protocol) -> int:
-    """Give the number of clips; refuse more, or longer ones, than the benchmark has."""
-    whole = PROTOCOLS[protocol.name]
-    assert whole.videos is not None
-    count = protocol.videos or whole.videos
-    if protocol.length > whole.length:
-        short = f"the clips of {whole.name} have {whole.length} frames"
-        raise DataError(f"{short}, but {_wanted(protocol)}")
-    if count > whole.videos:
-        few = f"{whole.name} has {whole.videos} clips"
-        raise DataError(f"{few}, but {count} are wanted: lower --videos")
-    return count
-
-
 def _test_data(folder: Path) -> Dataset:
     inner = folder / "test"
     return Dataset.open(inner if (inner / DESCRIPTION).exists() else folder)
 
 
-def _from_data(protocol: Protocol, data: Dataset) -> Clips:
+def _from_folder(protocol: Protocol, folder: Path) -> Clips:
     """Take the first frames of each episode."""
+    data = _test_data(folder)
     begins = tuple(record for record in data.records if record.part == 0)
     wanted = protocol.videos or len(begins)
     if wanted > len(begins) or not begins:
@@ -274,7 +274,8 @@ def _from_data(protocol: Protocol, data: Dataset) -> Clips:
             )
 
     def read(start: int, stop: int) -> ClipBatch:
-        return _stack([chosen.read(i, 0, protocol.length) for i in range(start, stop)])
+        episodes = [chosen.read(i, 0, protocol.length) for i in range(start, stop)]
+        return _stack(episodes)
 
     return Clips(
         source=f"the first frames of the first {wanted} of {len(begins)} episodes of {data.folder}",

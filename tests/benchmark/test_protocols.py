@@ -10,10 +10,6 @@ from srvp_world.data.dataset import create_dataset
 from srvp_world.data.episodes import DatasetInfo, Episode, write_episode
 from srvp_world.data.moving_mnist import test_set as moving_mnist
 from srvp_world.errors import ConfigError, DataError
-from srvp_world.kinds import watches_frames_only
-
-VIDEO = replace(CONFIG, reward=False, continuation=False)
-BESIDE = {"action": ACTIONS["box"], "vector_dim": 3}
 
 
 def write_videos(folder, lengths, **fields):
@@ -136,29 +132,6 @@ def test_clips_of_robots_are_frames_alone(tmp_path) -> None:
         open_clips(replace(PROTOCOLS["bair"], videos=4), tmp_path)
 
 
-def test_worlds_of_frames_watch_experience_as_videos(tmp_path) -> None:
-    """A world that was trained on frames alone sees those of experience; others are refused."""
-    create_dataset(tmp_path, DatasetInfo(frame_size=32, channels=1, **BESIDE))
-    episode = Episode(
-        frames=np.full((8, 32, 32, 1), 3, np.uint8),
-        actions=np.zeros((7, 2), np.float32),
-        vector=np.zeros((8, 3), np.float32),
-    )
-    write_episode(tmp_path, episode, stem="one")
-    protocol = replace(folder_protocol(tmp_path), conditioning=3, horizon=5)
-    clips = open_clips(protocol, tmp_path, frames_only=watches_frames_only(VIDEO))
-    clips.check_fits(VIDEO, protocol)
-    batch = clips.read(0, 1)
-    assert batch.actions is None and (batch.frames == 3).all() and clips.count == 1
-    acting, seeing = (replace(VIDEO, **{name: BESIDE[name]}) for name in BESIDE)
-    for config in (acting, seeing, replace(acting, vector_dim=3)):
-        assert not watches_frames_only(config)
-        with pytest.raises(DataError, match="only frames can be evaluated"):
-            open_clips(protocol, tmp_path).check_fits(config, protocol)
-        with pytest.raises((ConfigError, DataError)):
-            clips.check_fits(config, protocol)
-
-
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
@@ -198,6 +171,9 @@ def test_temperatures_that_are_none(temperature) -> None:
 
 def test_a_temperature_may_be_a_whole_number() -> None:
     assert replace(PROTOCOLS["smmnist"], temperature=0).temperature == 0
+
+
+VIDEO = replace(CONFIG, reward=False, continuation=False)
 
 
 @pytest.mark.parametrize(
