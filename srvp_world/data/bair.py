@@ -76,18 +76,20 @@ class _File:
         """Find the videos by number; those that are not there are left out."""
         shown = str(self.path) if self.stop is None else f"{self.path}/{self.name}"
         found: dict[int, TFRecord] = {}
-        reason = f"{shown} ends before it"
+        reason = f"{shown} ends before it, copy the file again"
         try:
             for record in find_records(self.path, name=shown, start=self.start, stop=self.stop):
                 found[len(found)] = record
         except DataError as error:
             reason = str(error)
         missing = range(len(found), self.count)
-        left_out += [LeftOut(self.video(number), reason) for number in missing]
+        for name in map(self.video, missing):
+            left_out.append(LeftOut(name, f"{name} cannot be found: {reason}"))
         for number in range(self.count, len(found)):
             del found[number]
-            reason = f"{shown} has more videos than its name says: rename it"
-            left_out.append(LeftOut(self.video(number), reason))
+            name = self.video(number)
+            reason = f"{name} is left over: {shown} has more videos than its name says, rename it"
+            left_out.append(LeftOut(name, reason))
         return found
 
 
