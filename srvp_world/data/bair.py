@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from einops import rearrange
@@ -108,6 +109,7 @@ def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
         DataError: Where there is no video, a file is for training and for tests, or the data sets
             cannot be read.
     """
+    begin = perf_counter()
     require_raw(raw)
     left_out: list[LeftOut] = []
     videos: dict[str, tuple[str, TFRecord]] = {}
@@ -150,6 +152,7 @@ def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
             for name, (split, record) in videos.items()
         ],
         left_out=left_out,
+        seconds=perf_counter() - begin,
     )
 
 

@@ -22,13 +22,7 @@ from srvp_world.data.episodes import SUFFIX, Episode, write_episode
 from srvp_world.data.files import write_atomically
 from srvp_world.data.importing import SPLITS
 from srvp_world.data.index import append_record, episode_files, record_of
-from srvp_world.data.info import (
-    DESCRIPTION,
-    DatasetInfo,
-    create_dataset,
-    read_info,
-    widen_bounds,
-)
+from srvp_world.data.info import DESCRIPTION, DatasetInfo, create_dataset, read_info, widen_bounds
 from srvp_world.errors import DataError, OutputError
 
 LONGEST = 20_000  # frames; more are no video of these benchmarks, and would fill the memory
@@ -71,11 +65,13 @@ class Plan:
         info: Of the data sets.
         videos: In order.
         left_out: What was seen to be missing, or wrong, without reading the videos.
+        seconds: Time that planning took, where it reads much.
     """
 
     info: DatasetInfo
     videos: Sequence[RawVideo]
     left_out: Sequence[LeftOut]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +84,7 @@ class ConversionResult:
         frames: In the new ones.
         left_out: What is not there, each with the reason.
         splits: Episodes in each data set now.
-        seconds: Time that this call took.
+        seconds: Time that planning and this call took.
     """
 
     converted: int
@@ -178,7 +174,7 @@ def convert(
         frames=frames,
         left_out=tuple(left_out),
         splits={split: counts[split] for split in SPLITS},
-        seconds=perf_counter() - begin,
+        seconds=plan.seconds + perf_counter() - begin,
     )
 
 

@@ -66,6 +66,12 @@ def test_bounds_of_actions_are_those_of_all_videos(raw, tmp_path):
         np.testing.assert_array_equal(np.float32(action.high), actions.max(0))
 
 
+def test_reading_for_the_bounds_takes_time_that_counts(raw, tmp_path, monkeypatch):
+    times = iter(range(0, 1000, 100))
+    monkeypatch.setattr(bair, "perf_counter", lambda: float(next(times)))
+    assert 100 <= bring(raw, tmp_path / "data").seconds < 200
+
+
 def test_actions_that_never_change_get_some_room(raw, tmp_path):
     features = dict(video(7)[0])
     features |= {f"{i}/action": float_feature([0.5, i, -i, 2.0]) for i in range(30)}

@@ -96,6 +96,11 @@ def test_frames_that_do_not_fit_are_left_out(tmp_path):
     assert result.converted == 1 and "(3, 64, 64, 1)" in result.left_out[0].reason
 
 
+def test_the_time_that_planning_took_counts(tmp_path):
+    planned = replace(plan([1]), seconds=1e4)
+    assert 1e4 < convert(planned, tmp_path, progress=False).seconds < 2e4
+
+
 def test_nothing_at_all(tmp_path):
     result = bring(tmp_path / "out", [None])
     assert (result.converted, len(result.left_out)) == (0, 1) and not (tmp_path / "out").exists()
