@@ -103,7 +103,11 @@ def test_bair_trains_on_frames_as_the_paper_or_on_actions_too(raw_bair, tmp_path
     scored = f"--data {data} --videos 1 --samples 1 --quiet"
     world = tmp_path / "paper" / "world.safetensors"
     assert run(f"evaluate {world} bair {scored} --out {tmp_path}/scores") == 0
+    beginnings = "--conditioning 2 --horizon 3 --samples 1 --quiet"
+    assert run(f"evaluate {world} {data}/validation {beginnings} --out {tmp_path}/own") == 0
     acting = tmp_path / "acted" / "world.safetensors"
+    assert run(f"evaluate {acting} {data}/validation {beginnings} --out {tmp_path}/no") == 2
+    assert "`srvp-world report WORLD --data FOLDER`" in capfd.readouterr()[1]
     assert run(f"evaluate {acting} bair {scored} --out {tmp_path}/no") == 2
     assert "`srvp-world report WORLD --data FOLDER`" in capfd.readouterr()[1]
     reported = f"--data {data}/test --episodes 1 --watched 2 --horizon 9 --samples 2 --quiet"

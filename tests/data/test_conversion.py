@@ -1,6 +1,7 @@
 import json
 import signal
 import subprocess
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DatasetInfo, read_info
 from srvp_world.errors import DataError, OutputError
+from srvp_world.spaces import ActionSpec
 
 INFO = DatasetInfo(frame_size=32, channels=1, source="test")
 
@@ -94,6 +96,11 @@ def test_frames_that_do_not_fit_are_left_out(tmp_path):
     assert result.converted == 1 and "(3, 64, 64, 1)" in result.left_out[0].reason
 
 
+def test_the_time_that_planning_took_counts(tmp_path):
+    planned = replace(plan([1]), seconds=1e4)
+    assert 1e4 < convert(planned, tmp_path, progress=False).seconds < 2e4
+
+
 def test_nothing_at_all(tmp_path):
     result = bring(tmp_path / "out", [None])
     assert (result.converted, len(result.left_out)) == (0, 1) and not (tmp_path / "out").exists()
@@ -162,6 +169,32 @@ def test_other_data_are_left_alone(tmp_path):
     with pytest.raises(OutputError, match="file"):
         bring(tmp_path / "file", [1])
     assert before.items() <= files(tmp_path).items()
+
+
+def boxed(low, high, **changes):
+    action = ActionSpec(kind="box", shape=(2,), low=(low, low), high=(high, 1.0))
+    return replace(INFO, action=action, **changes)
+
+
+def test_bounds_of_actions_become_wider_and_nothing_else_changes(tmp_path):
+    def acted(info):
+        actions = np.full((2, 2), info.action.low[0], np.float32)
+        episode = Episode(frames=np.zeros((3, 32, 32, 1), np.uint8), actions=actions)
+        name = f"a{info.action.low[0]}"
+        videos = [RawVideo(name, "train", lambda: {name: episode})]
+        return convert(
+            Plan(info=info, videos=videos, left_out=[LeftOut("x", "y")]), tmp_path, progress=False
+        )
+
+    acted(boxed(0.0, 1.0))
+    description = (tmp_path / "train" / "dataset.json").read_bytes()
+    for other in (boxed(-1.0, 0.5), boxed(0.5, 1.0), boxed(-1.0, 2.0, source="other")):
+        with pytest.raises(DataError, match=r"another data set .*choose another folder"):
+            acted(other)
+    assert (tmp_path / "train" / "dataset.json").read_bytes() == description
+    assert acted(boxed(-1.0, 2.0)).converted == 1
+    assert Dataset.open(tmp_path / "train").info == boxed(-1.0, 2.0)
+    assert read_left_out(tmp_path / "train") == [LeftOut("x", "y")]
 
 
 @pytest.mark.parametrize(
