@@ -9,7 +9,7 @@ A clip may begin with any raw frame, so all of them are kept: each video becomes
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,8 @@ EVERY = 8
 MIN_FRAMES = 53  # of the paper's test clips, after one of eight was kept
 RAW_FRAMES = (MIN_FRAMES - 1) * EVERY + 1
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)  # subjects
+VIDEOS = 120  # of a subject: 15 actions, twice, from 4 cameras
+OFTEN_DAMAGED = "S11-Directions.54138969"  # which many copies lack
 
 _RATE = 50
 _FIRST, _SIDE = 100, 800
@@ -88,6 +90,23 @@ def original_order(video: str) -> str:
     return f"{video}.npz"
 
 
+def lacking(subject: int, names: Iterable[str]) -> str:
+    """Say how many videos of a subject are there, and how many should be; nothing where all are.
+
+    The one that many copies lack is not counted.
+
+    Args:
+        subject: Its number.
+        names: Of videos, also of other subjects.
+    """
+    prefix = f"S{subject}-"
+    known = VIDEOS - OFTEN_DAMAGED.startswith(prefix)
+    found = sum(name.startswith(prefix) and name != OFTEN_DAMAGED for name in names)
+    besides = f" besides {OFTEN_DAMAGED}" if known < VIDEOS else ""
+    videos = "video" if found == 1 else "videos"
+    return "" if found == known else f"{found} {videos} of subject {subject}, not {known}{besides}"
+
+
 def _videos(raw: Path, subject: int, left_out: list[LeftOut]) -> list[tuple[str, Path]]:
     """List the videos of a subject by name, and what is wrong."""
     folder = raw / f"S{subject}" / "Videos"
@@ -100,7 +119,12 @@ def _videos(raw: Path, subject: int, left_out: list[LeftOut]) -> list[tuple[str,
         if path not in sound:
             reason = f"{path} is no name of Human3.6M, such as Walking.54138969.mp4: rename it"
             left_out.append(LeftOut(str(path), reason))
-    return [(f"S{subject}-{path.stem}", path) for path in sound]
+    videos = [(f"S{subject}-{path.stem}", path) for path in sound]
+    few = lacking(subject, [name for name, _ in videos])
+    if paths and few:
+        reason = f"{folder} has {few}: unpack all of the archive there"
+        left_out.append(LeftOut(f"S{subject}", reason))
+    return videos
 
 
 def _read(path: Path, name: str, test: bool) -> Mapping[str, Episode]:

@@ -123,8 +123,10 @@ def test_human36m_from_raw_videos_to_scores(tmp_path, monkeypatch, capfd):
     """With episodes of five frames, which must not be longer for a test that takes no time."""
     monkeypatch.setattr(human36m, "MIN_FRAMES", 5)
     monkeypatch.setattr(human36m, "RAW_FRAMES", 33)
+    monkeypatch.setattr(human36m, "VIDEOS", 2)
     names = ["S1/Videos/Walking.54138969.mp4", "S5/Videos/Walking.54138969.mp4"]
     names += [f"S{subject}/Videos/Walking 1.60457274.mp4" for subject in (9, 11)]
+    last = "S9/Videos/Walking 1.58860488.mp4"
     first = write_raw(tmp_path / "raw" / names[0], 40, height=900, width=1000, rate=50)
     for name in names[1:]:
         (tmp_path / "raw" / name).parent.mkdir(parents=True)
@@ -132,15 +134,22 @@ def test_human36m_from_raw_videos_to_scores(tmp_path, monkeypatch, capfd):
     data, world = tmp_path / "data", tmp_path / "run" / "world.safetensors"
     assert run(f"data convert human36m {tmp_path}/raw --out {data} --quiet") == 0
     out = capfd.readouterr()[0]
-    assert f"{data}: 4 videos converted, 160 frames" in out and "note" not in out
+    assert f"{data}: 4 videos converted, 160 frames" in out
+    assert "note: the test set of human36m needs all" in out
+    assert "here are 1 video of subject 9, not 2: convert" in out
     assert out.count("holds no videos: unpack the archive of subject") == 3
+    assert f"left out: {tmp_path}/raw/S9/Videos has 1 video of subject 9, not 2" in out
+    shutil.copy(first, tmp_path / "raw" / last)
+    assert run(f"data convert human36m {tmp_path}/raw --out {data} --quiet") == 0
+    out = capfd.readouterr()[0]
+    assert f"{data}: 1 video converted, 40 frames" in out and "note" not in out
     assert run(f"data check {data} --quiet") == 0
     assert "64 x 64 colour, 6.25 per second" in capfd.readouterr()[0]
     short = "--window 4 --validation-window 4 --conditioning 2 --content-frames 2"
     assert run(f"train {data} --preset human36m --out {tmp_path}/run {TINY} {short}") == 0
     scored = f"--data {data} --videos 3 --samples 1 --conditioning 2 --horizon 2 --quiet"
     assert run(f"evaluate {world} human36m {scored} --out {tmp_path}/scores") == 0
-    assert "drawn from 16 episodes" in results(tmp_path / "scores")["protocol"]["clips"]
+    assert "drawn from 24 episodes" in results(tmp_path / "scores")["protocol"]["clips"]
 
 
 def test_several_processes_make_the_same(raw_kth, tmp_path, capfd):

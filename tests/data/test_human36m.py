@@ -140,7 +140,21 @@ def test_what_is_wrong_is_named_and_the_others_are_converted(put, tmp_path):
     assert "25.0 frames a second, but" in reasons["S1-Waiting.55011271-phase0"]
     for subject in (5, 6, 7, 8, 9, 11):
         assert f"raw/S{subject}/Videos holds no videos: unpack" in reasons[f"S{subject}"]
-    assert len(reasons) == 11
+    assert f"{raw}/S1/Videos has 5 videos of subject 1, not 120: unpack" in reasons["S1"]
+    assert len(reasons) == 12
+
+
+def test_subjects_are_told_that_have_fewer_videos(put, monkeypatch, tmp_path):
+    """Subject 11 has all but the one that many copies lack, subject 1 all of its two."""
+    monkeypatch.setattr(human36m, "VIDEOS", 2)
+    cameras = (55011271, 58860488)
+    raw = put(*(f"S1/Videos/Walking.{camera}.mp4" for camera in cameras))
+    put("S9/Videos/Walking.55011271.mp4", "S11/Videos/Walking.55011271.mp4")
+    told = {entry.name: entry.reason for entry in plan_human36m(raw).left_out}
+    assert told["S9"] == (
+        f"{raw}/S9/Videos has 1 video of subject 9, not 2: unpack all of the archive there"
+    )
+    assert "S1" not in told and "S11" not in told
 
 
 def test_a_video_without_end(put, monkeypatch, tmp_path):
