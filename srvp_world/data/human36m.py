@@ -113,7 +113,7 @@ def _videos(raw: Path, subject: int, left_out: list[LeftOut]) -> list[tuple[str,
     paths = sorted(path for path in folder.glob("*.mp4") if path.name[0] not in "._")
     if not paths:
         reason = f"{folder} holds no videos: unpack the archive of subject {subject} there"
-        left_out.append(LeftOut(f"S{subject}", reason))
+        left_out.append(LeftOut(f"S{subject}", reason, absent=True))
     sound = [path for path in paths if _NAME.fullmatch(path.name)]
     for path in paths:
         if path not in sound:

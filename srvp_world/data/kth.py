@@ -77,7 +77,7 @@ def plan_kth(raw: Path) -> Plan:
             for name, split in splits.items()
             if name in found
         ],
-        left_out=[*left_out, *(LeftOut(name, f"{name} is not in {raw}") for name in missing)],
+        left_out=[*left_out, *(LeftOut(name, f"{name} is not in {raw}", True) for name in missing)],
     )
 
 

@@ -72,7 +72,7 @@ def test_files_that_changed_since_are_found(tmp_path):
 
 
 def test_what_breaks_is_left_out_and_told(tmp_path):
-    missing = LeftOut("x", "x is not there")
+    missing = LeftOut("x", "x is not there", absent=True)
     result = bring(tmp_path, [1, None, 3], left_out=[missing])
     told = [missing, LeftOut("b-0", "b is broken")]
     assert list(result.left_out) == told and result.converted == 2
@@ -182,6 +182,8 @@ def test_the_fold_is_the_originals(count, first, number):
 def test_descriptions_without_a_list(tmp_path):
     bring(tmp_path, [1, 2])
     path = tmp_path / "train" / "dataset.json"
-    for broken in ("", "[]", json.dumps({"left_out": 3}), json.dumps({"left_out": [[1, 2, 3]]})):
+    path.write_text(json.dumps({"left_out": [["a", "a is broken"]]}))  # as earlier versions do
+    assert read_left_out(tmp_path / "train") == [LeftOut("a", "a is broken")]
+    for broken in ("", "[]", json.dumps({"left_out": 3}), json.dumps({"left_out": [[1, 2, 3, 4]]})):
         path.write_text(broken)
         assert read_left_out(tmp_path / "train") == []
