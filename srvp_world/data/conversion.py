@@ -206,12 +206,16 @@ def made_info(out: Path) -> DatasetInfo | None:
 
 
 def require_raw(raw: Path) -> None:
-    """Refuse raw data that do not exist.
+    """Refuse raw data that do not exist, or lie where nobody may look.
 
     Raises:
         DataError: Naming the path.
     """
-    if not raw.exists():
+    try:
+        there = raw.exists()
+    except OSError as error:
+        raise DataError(f"{raw} cannot be read ({error.strerror}): make it readable") from None
+    if not there:
         raise DataError(f"{raw} does not exist: give the folder of the raw data")
 
 

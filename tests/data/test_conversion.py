@@ -9,7 +9,15 @@ from command import files
 
 from srvp_world.data import conversion
 from srvp_world.data.checksums import CHECKSUMS, read_checksums, wrong_files
-from srvp_world.data.conversion import LeftOut, Plan, RawVideo, convert, read_left_out, validated_on
+from srvp_world.data.conversion import (
+    LeftOut,
+    Plan,
+    RawVideo,
+    convert,
+    read_left_out,
+    require_raw,
+    validated_on,
+)
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DatasetInfo, read_info
@@ -187,3 +195,9 @@ def test_descriptions_without_a_list(tmp_path):
     for broken in ("", "[]", json.dumps({"left_out": 3}), json.dumps({"left_out": [[1, 2, 3, 4]]})):
         path.write_text(broken)
         assert read_left_out(tmp_path / "train") == []
+
+
+def test_raw_data_in_a_folder_that_nobody_may_look_into(closed, tmp_path):
+    closed(tmp_path)
+    with pytest.raises(DataError, match="raw cannot be read .Permission denied.: make it readable"):
+        require_raw(tmp_path / "raw")

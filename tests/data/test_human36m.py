@@ -182,5 +182,36 @@ def test_no_small_frame_stays_between_large_images(put, monkeypatch, tmp_path):
 def test_folders_without_human36m(tmp_path):
     with pytest.raises(DataError, match="none does not exist"):
         plan_human36m(tmp_path / "none")
-    with pytest.raises(DataError, match="holds no video of Human3.6M.*unpack its archives"):
+    with pytest.raises(DataError, match="holds no video of Human3.6M.*unpack its archives.*ts.md$"):
         plan_human36m(tmp_path)
+    path = tmp_path / "S1" / "Videos" / "walking.mp4"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(DataError, match=f"holds no video.*datasets.md; {path} is no name of Human"):
+        plan_human36m(tmp_path)
+
+
+def test_suffixes_in_capitals(put, movie, tmp_path):
+    raw = put("S1/Videos/Walking.54138969.MP4", "S1/Videos/Walking.55011271.mp4")
+    put("S1/Videos/Walking.55011271.MP4")
+    plan = plan_human36m(raw)
+    assert [video.name for video in plan.videos] == [
+        f"S1-Walking.{camera}-phase0" for camera in (54138969, 55011271)
+    ]
+    assert "55011271.mp4 is" in plan.left_out[0].reason and "again" in plan.left_out[0].reason
+    assert bring(raw, tmp_path / "data").converted == 2
+
+
+def test_folders_that_cannot_be_read(put, closed):
+    raw = put("S1/Videos/Walking.54138969.mp4", "S9/Videos/Walking.54138969.mp4")
+    closed(raw / "S9" / "Videos")
+    plan = plan_human36m(raw)
+    told = {entry.name: entry.reason for entry in plan.left_out}
+    folder = raw / "S9" / "Videos"
+    assert told[str(folder)] == f"{folder} cannot be read (Permission denied): make it readable"
+    assert len(plan.videos) == 1 and "S9" not in told
+    closed(raw)
+    with pytest.raises(
+        DataError, match="no video of .*; .*raw/S1/Videos cannot be read .Permission"
+    ):
+        plan_human36m(raw)
