@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from einops import rearrange
 
-from srvp_world.benchmark.test_sets import drawn_clips
+from srvp_world.benchmark.test_sets import drawn_clips, open_test_videos
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DESCRIPTION
@@ -225,7 +225,8 @@ def _drawn(protocol: Protocol, folder: Path) -> Clips:
     """Draw the original's test set at the paper's length, then cut it; only frames are kept."""
     whole = PROTOCOLS[protocol.name]
     assert whole.videos is not None
-    data, count = _test_data(folder).frames_only(), protocol.videos or whole.videos
+    data = open_test_videos(protocol.name, folder).frames_only()
+    count = protocol.videos or whole.videos
     if protocol.length > whole.length:
         raise DataError(
             f"the clips of {protocol.name} have {whole.length} frames, but {_wanted(protocol)}"
@@ -250,14 +251,10 @@ def _drawn(protocol: Protocol, folder: Path) -> Clips:
     )
 
 
-def _test_data(folder: Path) -> Dataset:
-    inner = folder / "test"
-    return Dataset.open(inner if (inner / DESCRIPTION).exists() else folder)
-
-
 def _from_folder(protocol: Protocol, folder: Path) -> Clips:
     """Take the first frames of each episode."""
-    data = _test_data(folder)
+    inner = folder / "test"
+    data = Dataset.open(inner if (inner / DESCRIPTION).exists() else folder)
     begins = tuple(record for record in data.records if record.part == 0)
     wanted = protocol.videos or len(begins)
     if wanted > len(begins) or not begins:

@@ -8,13 +8,17 @@ other lengths, or others among them, give other clips. Those of BAIR are its tes
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from srvp_world.data import human36m, kth
 from srvp_world.data.bair import video_name
+from srvp_world.data.conversion import made_info
+from srvp_world.data.dataset import Dataset
 from srvp_world.data.index import Record
+from srvp_world.data.info import DESCRIPTION
 from srvp_world.errors import DataError
 
 SEED = 42
@@ -33,6 +37,23 @@ class Draw(NamedTuple):
 
     episode: str
     start: int
+
+
+def open_test_videos(name: str, folder: Path) -> Dataset:
+    """Open the test videos of a benchmark: FOLDER/test, or the folder itself.
+
+    Raises:
+        DataError: Where a conversion has made other data sets in the folder, but not this one.
+    """
+    inner = folder / "test"
+    if (inner / DESCRIPTION).exists():
+        return Dataset.open(inner)
+    if not (folder / DESCRIPTION).exists() and made_info(folder) is not None:
+        raise DataError(
+            f"{folder} has no test set of {name}, as no test video was converted: add those videos "
+            f"to the raw data, and go on with `srvp-world data convert {name}`"
+        )
+    return Dataset.open(folder)
 
 
 def drawn_clips(name: str, records: Sequence[Record], count: int) -> list[tuple[int, int]]:

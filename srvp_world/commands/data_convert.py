@@ -102,18 +102,13 @@ def _summary(args: Namespace, result: "ConversionResult") -> list[str]:
         for split, count in splits
         if count
     ]
-    return lines + _untested(args, result)
+    return lines + _untested(args)
 
 
-def _untested(args: Namespace, result: "ConversionResult") -> list[str]:
+def _untested(args: Namespace) -> list[str]:
     """Say so where the paper's test set cannot be drawn from what is there."""
     from srvp_world.benchmark.protocols import PROTOCOLS, open_clips
 
-    if not result.splits["test"]:
-        return [
-            f"note: no test video was converted, so {args.out} has no test set of {args.name}: add "
-            "those videos to the raw data, and go on with the same command"
-        ]
     try:
         open_clips(PROTOCOLS[args.name], args.out)
     except DataError as error:

@@ -11,12 +11,14 @@ from raw_videos import write_raw
 from tfrecords import video, write_records
 from videos import cut
 
+from srvp_world.benchmark.protocols import PROTOCOLS, open_clips
 from srvp_world.checkpoint import load
 from srvp_world.commands.data_convert import reasons
 from srvp_world.data import human36m, kth
 from srvp_world.data.conversion import LeftOut
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.info import read_info
+from srvp_world.errors import DataError
 
 TINY = (
     "--quiet --filters 2 --code-dim 16 --state-dim 8 --innovation-dim 4 --inference-hidden 16 "
@@ -242,8 +244,10 @@ def test_a_conversion_without_test_videos_says_so(raw_kth, tmp_path, capfd):
     (raw_kth / "boxing" / f"{KTH[-1]}_uncomp.avi").unlink()
     assert run(f"data convert kth {raw_kth} --out {tmp_path}/data --quiet") == 0
     out = capfd.readouterr()[0]
-    assert f"note: no test video was converted, so {tmp_path}/data has no test set of kth" in out
-    assert "is no data set" not in out
+    told = f"{tmp_path}/data has no test set of kth, as no test video was converted: add those"
+    assert f"note: {told}" in out and "is no data set" not in out
+    with pytest.raises(DataError, match=told):
+        open_clips(PROTOCOLS["kth"], tmp_path / "data")
 
 
 @pytest.mark.parametrize(
