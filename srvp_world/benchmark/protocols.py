@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from einops import rearrange
 
-from srvp_world.benchmark.test_sets import drawn_clips, open_test_videos
+from srvp_world.benchmark.test_sets import drawn_clips, require_test_videos
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DESCRIPTION
@@ -180,6 +180,8 @@ def open_clips(protocol: Protocol, folder: Path | None = None) -> Clips:
                 "--data FOLDER"
             )
         raise ConfigError(f"{protocol.name} makes its own clips: leave --data out")
+    if folder and protocol.name in PROTOCOLS:
+        require_test_videos(protocol.name, folder)
     if folder is None:
         return _moving_mnist(protocol)
     return (_drawn if protocol.name in PROTOCOLS else _from_folder)(protocol, folder)
@@ -225,8 +227,7 @@ def _drawn(protocol: Protocol, folder: Path) -> Clips:
     """Draw the original's test set at the paper's length, then cut it; only frames are kept."""
     whole = PROTOCOLS[protocol.name]
     assert whole.videos is not None
-    data = open_test_videos(protocol.name, folder).frames_only()
-    count = protocol.videos or whole.videos
+    data, count = _test_data(folder).frames_only(), protocol.videos or whole.videos
     if protocol.length > whole.length:
         raise DataError(
             f"the clips of {protocol.name} have {whole.length} frames, but {_wanted(protocol)}"
@@ -251,10 +252,14 @@ def _drawn(protocol: Protocol, folder: Path) -> Clips:
     )
 
 
+def _test_data(folder: Path) -> Dataset:
+    inner = folder / "test"
+    return Dataset.open(inner if (inner / DESCRIPTION).exists() else folder)
+
+
 def _from_folder(protocol: Protocol, folder: Path) -> Clips:
     """Take the first frames of each episode."""
-    inner = folder / "test"
-    data = Dataset.open(inner if (inner / DESCRIPTION).exists() else folder)
+    data = _test_data(folder)
     begins = tuple(record for record in data.records if record.part == 0)
     wanted = protocol.videos or len(begins)
     if wanted > len(begins) or not begins:
@@ -271,8 +276,7 @@ def _from_folder(protocol: Protocol, folder: Path) -> Clips:
             )
 
     def read(start: int, stop: int) -> ClipBatch:
-        episodes = [chosen.read(i, 0, protocol.length) for i in range(start, stop)]
-        return _stack(episodes)
+        return _stack([chosen.read(i, 0, protocol.length) for i in range(start, stop)])
 
     return Clips(
         source=f"the first frames of the first {wanted} of {len(begins)} episodes of {data.folder}",

@@ -16,7 +16,6 @@ import numpy as np
 from srvp_world.data import human36m, kth
 from srvp_world.data.bair import video_name
 from srvp_world.data.conversion import made_info
-from srvp_world.data.dataset import Dataset
 from srvp_world.data.index import Record
 from srvp_world.data.info import DESCRIPTION
 from srvp_world.errors import DataError
@@ -39,21 +38,18 @@ class Draw(NamedTuple):
     start: int
 
 
-def open_test_videos(name: str, folder: Path) -> Dataset:
-    """Open the test videos of a benchmark: FOLDER/test, or the folder itself.
+def require_test_videos(name: str, folder: Path) -> None:
+    """Refuse the folder of a conversion that has made data sets, but not that of test videos.
 
     Raises:
-        DataError: Where a conversion has made other data sets in the folder, but not this one.
+        DataError: Saying how to go on.
     """
-    inner = folder / "test"
-    if (inner / DESCRIPTION).exists():
-        return Dataset.open(inner)
-    if not (folder / DESCRIPTION).exists() and made_info(folder) is not None:
+    described = any((inner / DESCRIPTION).exists() for inner in (folder, folder / "test"))
+    if not described and made_info(folder) is not None:
         raise DataError(
             f"{folder} has no test set of {name}, as no test video was converted: add those videos "
             f"to the raw data, and go on with `srvp-world data convert {name}`"
         )
-    return Dataset.open(folder)
 
 
 def drawn_clips(name: str, records: Sequence[Record], count: int) -> list[tuple[int, int]]:
