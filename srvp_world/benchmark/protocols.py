@@ -180,8 +180,7 @@ def open_clips(protocol: Protocol, folder: Path | None = None) -> Clips:
                 "--data FOLDER"
             )
         raise ConfigError(f"{protocol.name} makes its own clips: leave --data out")
-    if folder and protocol.name in PROTOCOLS:
-        require_test_videos(protocol.name, folder)
+    require_test_videos(protocol.name, folder)
     if folder is None:
         return _moving_mnist(protocol)
     return (_drawn if protocol.name in PROTOCOLS else _from_folder)(protocol, folder)

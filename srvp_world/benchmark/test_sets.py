@@ -23,6 +23,7 @@ from srvp_world.errors import DataError
 SEED = 42
 
 _KTH_PERSONS = range(21, 26)
+_CONVERTED = ("kth", "human36m", "bair")
 _BAIR_FILE = "traj_0_to_255.tfrecords"
 
 
@@ -38,12 +39,18 @@ class Draw(NamedTuple):
     start: int
 
 
-def require_test_videos(name: str, folder: Path) -> None:
+def require_test_videos(name: str, folder: Path | None) -> None:
     """Refuse the folder of a conversion that has made data sets, but not that of test videos.
+
+    Args:
+        name: Of any benchmark or folder; those that are not converted are left alone.
+        folder: Of the data sets.
 
     Raises:
         DataError: Saying how to go on.
     """
+    if name not in _CONVERTED or folder is None:
+        return
     described = any((inner / DESCRIPTION).exists() for inner in (folder, folder / "test"))
     if not described and made_info(folder) is not None:
         raise DataError(
