@@ -36,10 +36,12 @@ class LeftOut(NamedTuple):
     Attributes:
         name: Of the raw file or video.
         reason: Why.
+        absent: Whether it was never there, rather than broken.
     """
 
     name: str
     reason: str
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,12 +221,16 @@ def videos_there(out: Path) -> dict[str, str]:
 
 
 def require_raw(raw: Path) -> None:
-    """Refuse raw data that do not exist.
+    """Refuse raw data that do not exist, or lie where nobody may look.
 
     Raises:
         DataError: Naming the path.
     """
-    if not raw.exists():
+    try:
+        there = raw.exists()
+    except OSError as error:
+        raise DataError(f"{raw} cannot be read ({error.strerror}): make it readable") from None
+    if not there:
         raise DataError(f"{raw} does not exist: give the folder of the raw data")
 
 
@@ -232,7 +238,8 @@ def read_left_out(folder: Path) -> list[LeftOut]:
     """Give what a conversion has left out of a data set; nothing where none has made it."""
     try:
         described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        return [LeftOut(str(name), str(reason)) for name, reason in described["left_out"]]
+        entries = [LeftOut(*entry) for entry in described["left_out"]]
+        return [LeftOut(str(name), str(reason), absent is True) for name, reason, absent in entries]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -10,7 +10,15 @@ from command import files
 
 from srvp_world.data import conversion
 from srvp_world.data.checksums import CHECKSUMS, read_checksums, wrong_files
-from srvp_world.data.conversion import LeftOut, Plan, RawVideo, convert, read_left_out, validated_on
+from srvp_world.data.conversion import (
+    LeftOut,
+    Plan,
+    RawVideo,
+    convert,
+    read_left_out,
+    require_raw,
+    validated_on,
+)
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DatasetInfo, read_info
@@ -74,7 +82,7 @@ def test_files_that_changed_since_are_found(tmp_path):
 
 
 def test_what_breaks_is_left_out_and_told(tmp_path):
-    missing = LeftOut("x", "x is not there")
+    missing = LeftOut("x", "x is not there", absent=True)
     result = bring(tmp_path, [1, None, 3], left_out=[missing])
     told = [missing, LeftOut("b-0", "b is broken")]
     assert list(result.left_out) == told and result.converted == 2
@@ -215,6 +223,14 @@ def test_the_fold_is_the_originals(count, first, number):
 def test_descriptions_without_a_list(tmp_path):
     bring(tmp_path, [1, 2])
     path = tmp_path / "train" / "dataset.json"
-    for broken in ("", "[]", json.dumps({"left_out": 3}), json.dumps({"left_out": [[1, 2, 3]]})):
+    path.write_text(json.dumps({"left_out": [["a", "a is broken"]]}))  # as earlier versions do
+    assert read_left_out(tmp_path / "train") == [LeftOut("a", "a is broken")]
+    for broken in ("", "[]", json.dumps({"left_out": 3}), json.dumps({"left_out": [[1, 2, 3, 4]]})):
         path.write_text(broken)
         assert read_left_out(tmp_path / "train") == []
+
+
+def test_raw_data_in_a_folder_that_nobody_may_look_into(closed, tmp_path):
+    closed(tmp_path)
+    with pytest.raises(DataError, match="raw cannot be read .Permission denied.: make it readable"):
+        require_raw(tmp_path / "raw")
