@@ -1,10 +1,10 @@
 """What lies in a folder of raw data, and what cannot be read there."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from srvp_world.data.conversion import LeftOut
+from srvp_world.data.files import files_below
 from srvp_world.errors import DataError
 
 _SHOWN = 3  # reasons in one line
@@ -12,14 +12,11 @@ _SHOWN = 3  # reasons in one line
 
 def raw_files(raw: Path, left_out: list[LeftOut]) -> list[Path]:
     """List the files in a folder, at any depth and sorted, or the one file; note what is closed."""
-    if raw.is_file():
-        return [raw]
 
     def note(error: OSError) -> None:
         left_out.append(unreadable(Path(error.filename or raw), error))
 
-    walk = os.walk(raw, onerror=note)
-    return sorted(Path(folder, name) for folder, _, names in walk for name in names)
+    return files_below(raw, note)
 
 
 def unreadable(path: Path, error: OSError) -> LeftOut:

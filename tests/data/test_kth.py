@@ -56,6 +56,14 @@ def reasons(result, *, missing=False):
     return [entry.reason for entry in result.left_out if missing or "is not in" not in entry.reason]
 
 
+def test_folders_may_be_links(put, tmp_path):
+    raw = put("person01_boxing_d1", folder="elsewhere/boxing").parent / "links"
+    raw.mkdir()
+    (raw / "boxing").symlink_to(tmp_path / "elsewhere" / "boxing")
+    bring(raw, tmp_path / "data")
+    assert sum(map(len, episodes(tmp_path / "data").values())) == 1
+
+
 def test_frames_are_those_of_ffmpeg_whose_first_channel_is_kept(put, movie, tmp_path):
     """`ffmpeg -s 64x64` puts this filter into its graph."""
     bring(put("person01_boxing_d1"), tmp_path / "data")
