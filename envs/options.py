@@ -93,6 +93,12 @@ def check_dream(
         raise ConfigError(
             f"need num_envs >= 1 and temperature >= 0, got {num_envs!r} and {temperature!r}"
         )
+    if num_envs < model.fewest_rows:
+        raise ConfigError(
+            f"num_envs={num_envs}: the rows of this world are normalised by one another "
+            f"(batch_statistics), so that it dreams {model.fewest_rows} or more at once: use "
+            f"gym.make_vec with num_envs={model.fewest_rows}, or train without batch_statistics"
+        )
     if obs == "dict" and not model.vector_dim:
         raise ConfigError("obs='dict': this world has no vector beside its frames: use 'pixels'")
     if start == "prior" and not model.start_noise_dim:

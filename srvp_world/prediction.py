@@ -63,12 +63,17 @@ def predict_clip(
         first 1 + (t - 1) * n show the clip as it was given.
 
     Raises:
-        ConfigError: For a horizon, samples or substeps below one, or a temperature that
-            is negative or not finite.
+        ConfigError: For a horizon, samples or substeps below one, a temperature that is negative or
+            not finite, or a world that cannot watch one clip alone.
         DataError: If frames or vector are too few or of another shape.
         SpaceError: If actions are missing, not wanted or of another shape.
     """
     _check(horizon, samples, substeps, temperature)
+    if model.fewest_rows > 1:
+        raise ConfigError(
+            "this world normalises clips by one another (batch_statistics), and cannot watch one "
+            "alone: predict several by `srvp-world evaluate`, or train without batch_statistics"
+        )
     watched = _to_tensor(frames, model.device) / 255
     observation = Observation(
         rearrange(watched, "t h w c -> 1 t c h w"),

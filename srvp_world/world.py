@@ -235,6 +235,11 @@ class WorldModel(Protocol[S]):
         ...
 
     @property
+    def fewest_rows(self) -> int:
+        """Rows that it must see together: 2 where they are normalised by one another, else 1."""
+        ...
+
+    @property
     def has_reward(self) -> bool:
         """Whether steps predict rewards."""
         ...

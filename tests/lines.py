@@ -18,7 +18,7 @@ class Line:
     """Shows where on a line it is. There is noise to draw, but it moves nothing."""
 
     frame_shape = (1, 32, 32)
-    noise_dim = start_noise_dim = feature_dim = 1
+    noise_dim = start_noise_dim = feature_dim = fewest_rows = 1
     vector_dim = 0
     has_reward = has_continuation = True
     has_uncertainty = False

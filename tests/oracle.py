@@ -62,7 +62,7 @@ class Counter:
 
     action = BOX
     frame_shape = (1, 32, 32)
-    noise_dim = start_noise_dim = 1
+    noise_dim = start_noise_dim = fewest_rows = 1
     feature_dim = 1
     vector_dim = 1
     has_uncertainty = True

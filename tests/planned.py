@@ -16,7 +16,7 @@ class Toy:
     """What all of them share: a state of numbers (b, ...), rewards, and nothing else."""
 
     frame_shape = (1, 32, 32)
-    noise_dim = start_noise_dim = feature_dim = 1
+    noise_dim = start_noise_dim = feature_dim = fewest_rows = 1
     vector_dim = 0
     has_reward = True
     has_continuation = has_uncertainty = False

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from worlds import generator, random_actions, random_frames, tiny_model
+from worlds import generator, random_actions, random_frames, tiny_model, tiny_svg
 
 from srvp_world.errors import ConfigError, DataError, SpaceError
 from srvp_world.pictures import BORDER, IMAGINED, PAPER, UNSEEN, WATCHED
@@ -108,6 +108,13 @@ def test_clips_that_do_not_suit_the_model_are_refused() -> None:
         predict_clip(controlled, clip, 1)
     with pytest.raises(SpaceError, match="takes no actions"):
         predict_clip(model, clip, 1, actions=np.zeros((3, 2), np.float32))
+
+
+def test_a_world_that_cannot_watch_one_clip_alone_is_refused() -> None:
+    model = tiny_svg(batch_statistics=True)
+    with pytest.raises(ConfigError, match="cannot watch one alone: predict several by `srvp-world"):
+        predict_clip(model, random_clip(model, 3), 1)
+    assert predict_clip(tiny_svg(), random_clip(model, 3), 1).shape == (1, 4, 32, 32, 1)
 
 
 def test_holding_frames_keeps_the_last_moment_short() -> None:

@@ -81,6 +81,11 @@ class SVGNetworks(nn.Module):
         return (self.config.channels, self.config.frame_size, self.config.frame_size)
 
     @property
+    def fewest_rows(self) -> int:
+        """Two where batch norms know nothing but the batch at hand."""
+        return 1 + self.config.batch_statistics
+
+    @property
     def noise_dim(self) -> int:
         """Size of z."""
         return self.config.innovation_dim
@@ -126,7 +131,7 @@ class SVGNetworks(nn.Module):
         """Give codes (b, t, code_dim), and maps (b, t, c, h, w) of each stage, coarsest first."""
         check_frames(frames, self.frame_shape)
         apart = self.config.batch_statistics
-        if apart and len(frames) < 2:
+        if len(frames) < self.fewest_rows:
             raise ConfigError(
                 "with batch_statistics frames are normalised by those of other clips, but there is "
                 "one clip alone: give more, or train without batch_statistics"

@@ -41,6 +41,11 @@ class SVGFutures:
         """Where the model lies."""
         return self.model.device
 
+    @property
+    def fewest_rows(self) -> int:
+        """Clips that the model must watch together."""
+        return self.model.fewest_rows
+
     def noise_size(self, observed: int, horizon: int) -> int:
         """Count the standard normal numbers of one future: an innovation a transition."""
         return (observed - 1 + horizon) * self.model.noise_dim

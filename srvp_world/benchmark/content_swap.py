@@ -16,6 +16,7 @@ from einops import rearrange
 from torch import Tensor
 from tqdm import tqdm
 
+from srvp_world.benchmark.batches import batches
 from srvp_world.benchmark.experiment import (
     BATCH_SIZE,
     Truth,
@@ -94,7 +95,7 @@ def measure_swap(
     truth, futures = moving_truth(protocol, clips, progress=progress), Futures(model)
     scores: dict[str, list[np.ndarray]] = {}
     with tqdm(total=clips.count, desc="swap", unit="clip", disable=not progress) as bar:
-        for part in batches(clips.count):
+        for part in batches(clips.count, BATCH_SIZE, fewest=2):
             frames = to_frames(clips.read(part.start, part.stop).frames, world.device)
             inference = model.infer(
                 Observation(frames), substeps=protocol.observed_substeps, sample=False
@@ -121,14 +122,6 @@ def measure_swap(
         if {"psnr_ideal", f"psnr_{name}"} <= each.keys():
             each[f"ideal_less_{name}"] = each["psnr_ideal"] - each[f"psnr_{name}"]
     return average(each)
-
-
-def batches(count: int) -> list[slice]:
-    """Cut clips into batches of about 16 and no single ones."""
-    starts = list(range(0, count, BATCH_SIZE))
-    if count - starts[-1] == 1:
-        starts.pop()
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], count], strict=True)]
 
 
 def with_next_content(inference: Inference) -> Inference:

@@ -19,6 +19,7 @@ from torch import Tensor
 from srvp_world.benchmark.metric_weights import (
     RGB_SCRATCH,
     WRONG,
+    download_command,
     file_digest,
     git_digest,
     put_weights,
@@ -52,7 +53,8 @@ _ORIGINAL = (  # in order: from our names
     (r"\.norm\.running_mean$", "/batch_norm/moving_mean"),
     (r"\.norm\.running_var$", "/batch_norm/moving_variance"),
 )
-_NOT_THERE = ("norm.weight", "num_batches_tracked")  # in the original: no scale, no count
+_SCALE, _COUNT = "norm.weight", "num_batches_tracked"
+_NOT_THERE = (_SCALE, _COUNT)  # in the original
 
 
 class LoadedI3D(NamedTuple):
@@ -75,9 +77,11 @@ def load_i3d(path: Path) -> LoadedI3D:
     """
     file = path / RGB_SCRATCH.name if path.is_dir() else path
     if not file.is_file():
-        raise DataError(f"no file {str(file)!r} with the weights of I3D: {_way_out(file)}")
+        what = "file" if file.suffix else "folder"
+        raise DataError(f"no {what} {str(file)!r} with the weights of I3D: {_way_out(file)}")
     network = I3D()
     put_weights(network, _read(file, network), str(file))
+    _check_scales(file, network)
     found = weights_digest(network)
     if found != RGB_SCRATCH.digest:
         are = WRONG.get(found, f"unknown ({found[:12]}...)")
@@ -126,14 +130,19 @@ def _read(file: Path, network: I3D) -> dict[str, Tensor]:
             f"does not end in .safetensors, .pt or .pth: {_way_out(file)}"
         )
     tensors = {_replace(name.lower(), _OURS): tensor for name, tensor in tensors.items()}
-    for name, tensor in tensors.items():
-        if name.endswith("norm.weight") and not (tensor == 1).all():
+    own = {name: value for name, value in network.state_dict().items() if name.endswith(_NOT_THERE)}
+    counts = {name: value for name, value in own.items() if name.endswith(_COUNT)}
+    return own | tensors | counts
+
+
+def _check_scales(file: Path, network: I3D) -> None:
+    """Refuse a network whose normalisation has a scale, which the hash would not see."""
+    for name, scale in network.state_dict().items():
+        if name.endswith(_SCALE) and not (scale == 1).all():
             raise DataError(
                 f"{file}: {name!r} is not all one, but the original's normalisation has no scale: "
                 f"it is another network; {_way_out(file)}"
             )
-    own = network.state_dict()
-    return tensors | {name: own[name] for name in own if name.endswith(_NOT_THERE)}
 
 
 def _read_checkpoint(file: Path, network: I3D) -> dict[str, Tensor]:
@@ -163,4 +172,5 @@ def _replace(name: str, patterns: tuple[tuple[str, str], ...]) -> str:
 
 
 def _way_out(file: Path) -> str:
-    return f"download them with `srvp-world data download i3d --out {file.parent}`"
+    first = "delete it and " if file.name == RGB_SCRATCH.name and file.is_file() else ""
+    return f"{first}download them with {download_command('i3d', file)} and give that folder"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from srvp_world.benchmark.metric_weights import FILES, check_file, put_weights
+from srvp_world.benchmark.metric_weights import FILES, check_file, download_command, put_weights
 from srvp_world.benchmark.pth import read_pth
 from srvp_world.errors import DataError
 from srvp_world.metrics.alexnet import AlexNet
@@ -32,9 +32,15 @@ def load_lpips(folder: Path) -> LoadedLPIPS:
         DataError: If the folder or a file is missing, or a file is not the published one.
     """
     if not folder.is_dir():
+        command = download_command("lpips", folder)
+        if folder.exists():
+            names = " and ".join(file.name for file in FILES["lpips"])
+            raise DataError(
+                f"{folder} is a file: give the folder that has {names}, as {command} leaves it"
+            )
         raise DataError(
-            f"no folder {str(folder)!r} with the weights of LPIPS: make it with "
-            f"`srvp-world data download lpips --out {folder}`"
+            f"no folder {str(folder)!r} with the weights of LPIPS: download them with {command} "
+            "and give that folder"
         )
     weights: dict[str, Tensor] = {}
     for file in FILES["lpips"]:

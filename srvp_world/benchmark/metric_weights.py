@@ -80,12 +80,21 @@ def check_file(path: Path, file: WeightsFile) -> None:
         DataError: If it is missing, or another file.
     """
     kind = next(kind for kind, files in FILES.items() if file in files)
-    way_out = f"download it with `srvp-world data download {kind} --out {path.parent}`"
+    way_out = f"download it with {download_command(kind, path)}"
     if not path.is_file():
         raise DataError(f"{path.parent} lacks {path.name}, {file.what}: {way_out}")
     fault = what_is_wrong(path, file)
     if fault:
         raise DataError(f"{path} {fault}: delete it and {way_out}")
+
+
+def download_command(kind: str, given: Path) -> str:
+    """Write the command that downloads the files of a kind, for a path that was given for them.
+
+    What is no folder, but is a file or has a suffix like one, is looked for in its folder.
+    """
+    file = not given.is_dir() and (given.suffix or given.exists())
+    return f"`srvp-world data download {kind} --out {given.parent if file else given}`"
 
 
 def what_is_wrong(path: Path, file: WeightsFile) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from einops import rearrange
 
-from srvp_world.benchmark.test_sets import drawn_clips
+from srvp_world.benchmark.test_sets import drawn_clips, require_test_videos
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DESCRIPTION
@@ -180,6 +180,7 @@ def open_clips(protocol: Protocol, folder: Path | None = None) -> Clips:
                 "--data FOLDER"
             )
         raise ConfigError(f"{protocol.name} makes its own clips: leave --data out")
+    require_test_videos(protocol.name, folder)
     if folder is None:
         return _moving_mnist(protocol)
     return (_drawn if protocol.name in PROTOCOLS else _from_folder)(protocol, folder)
@@ -274,8 +275,7 @@ def _from_folder(protocol: Protocol, folder: Path) -> Clips:
             )
 
     def read(start: int, stop: int) -> ClipBatch:
-        episodes = [chosen.read(i, 0, protocol.length) for i in range(start, stop)]
-        return _stack(episodes)
+        return _stack([chosen.read(i, 0, protocol.length) for i in range(start, stop)])
 
     return Clips(
         source=f"the first frames of the first {wanted} of {len(begins)} episodes of {data.folder}",

@@ -6,20 +6,24 @@ github.com/edouardelasalles/srvp). The range of a draw decides on those behind i
 other lengths, or others among them, give other clips. Those of BAIR are its test videos in order.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from srvp_world.data import human36m, kth
 from srvp_world.data.bair import video_name
+from srvp_world.data.conversion import made_info
 from srvp_world.data.index import Record
+from srvp_world.data.info import DESCRIPTION
 from srvp_world.errors import DataError
 
 SEED = 42
 
 _KTH_PERSONS = range(21, 26)
+_CONVERTED = ("kth", "human36m", "bair")
 _BAIR_FILE = "traj_0_to_255.tfrecords"
 
 
@@ -35,6 +39,26 @@ class Draw(NamedTuple):
     start: int
 
 
+def require_test_videos(name: str, folder: Path | None) -> None:
+    """Refuse the folder of a conversion that has made data sets, but not that of test videos.
+
+    Args:
+        name: Of any benchmark or folder; those that are not converted are left alone.
+        folder: Of the data sets.
+
+    Raises:
+        DataError: Saying how to go on.
+    """
+    if name not in _CONVERTED or folder is None:
+        return
+    described = any((inner / DESCRIPTION).exists() for inner in (folder, folder / "test"))
+    if not described and made_info(folder) is not None:
+        raise DataError(
+            f"{folder} has no test set of {name}, as no test video was converted: add those videos "
+            f"to the raw data, and go on with `srvp-world data convert {name}`"
+        )
+
+
 def drawn_clips(name: str, records: Sequence[Record], count: int) -> list[tuple[int, int]]:
     """Draw the first clips of a test set: number of the record, and of its first frame.
 
@@ -47,6 +71,15 @@ def drawn_clips(name: str, records: Sequence[Record], count: int) -> list[tuple[
         DataError: Where a video is missing that a clip is drawn from.
     """
     frames = {record.episode: record.frames for record in records}
+    instead = (
+        f"or give the folder instead of {name!r} to evaluate the first frames of its own episodes"
+    )
+    few = _lacking_human36m(frames) if name == "human36m" else []
+    if few:
+        raise DataError(
+            f"the test set of {name} needs all of its test videos, and no others, but here are "
+            f"{' and '.join(few)}: convert them with `srvp-world data convert {name}`, {instead}"
+        )
     numbers = {record.episode: i for i, record in enumerate(records)}
     draws = {"kth": draw_kth, "human36m": draw_human36m, "bair": draw_bair}[name](frames)
     try:
@@ -54,8 +87,7 @@ def drawn_clips(name: str, records: Sequence[Record], count: int) -> list[tuple[
     except KeyError as error:
         raise DataError(
             f"the test set of {name} needs {error.args[0]}, which is not there: convert it with "
-            f"`srvp-world data convert {name}`, or give the folder instead of {name!r} to evaluate "
-            "the first frames of its own episodes"
+            f"`srvp-world data convert {name}`, {instead}"
         ) from None
 
 
@@ -79,11 +111,7 @@ def draw_human36m(frames: Mapping[str, int]) -> Iterator[Draw]:
     Args:
         frames: Length of each episode; KeyError where one of a video's eight is missing.
     """
-    names = {episode.rpartition("-phase")[0] for episode in frames if "-phase" in episode}
-    for subject in human36m.TEST:
-        if not any(name.startswith(f"S{subject}-") for name in names):
-            raise KeyError(f"subject {subject}")
-    videos = sorted(names, key=human36m.original_order)
+    videos = sorted(_human36m_videos(frames), key=human36m.original_order)
     phases = [
         [human36m.phase_name(video, phase) for phase in range(human36m.EVERY)] for video in videos
     ]
@@ -107,3 +135,14 @@ def draw_bair(frames: Mapping[str, int]) -> Iterator[Draw]:
         video = video_name(_BAIR_FILE, number)
         frames[video]  # missing ones are told
         yield Draw(video, 0)
+
+
+def _human36m_videos(episodes: Iterable[str]) -> set[str]:
+    """Name the videos that episodes come from."""
+    return {episode.rpartition("-phase")[0] for episode in episodes if "-phase" in episode}
+
+
+def _lacking_human36m(episodes: Iterable[str]) -> list[str]:
+    """Say of each subject for tests how many videos are there, where it is not all of them."""
+    videos = _human36m_videos(episodes)
+    return [few for subject in human36m.TEST if (few := human36m.lacking(subject, videos))]

@@ -17,6 +17,7 @@ from einops import rearrange
 from torch import Tensor
 from tqdm import tqdm
 
+from srvp_world.benchmark.batches import batches
 from srvp_world.benchmark.floors import FLOORS
 from srvp_world.benchmark.protocols import ClipBatch, Clips, Protocol
 from srvp_world.benchmark.scores import KeptClip, VideoScores, ranking
@@ -41,6 +42,11 @@ class VideoModel(Interface[W]):
     @property
     def device(self) -> torch.device:
         """Where it lies."""
+        ...
+
+    @property
+    def fewest_rows(self) -> int:
+        """Clips that it must watch together; see `world.WorldModel`."""
         ...
 
     def noise_size(self, observed: int, horizon: int) -> int:
@@ -87,12 +93,14 @@ def evaluate_video(
         metrics: How to compare; pictures go by the first.
         i3d: Measures the Frechet video distance, where it is given.
         seed: Of all noise.
-        batch_size: Clips that are watched at once.
+        batch_size: Clips that are watched at once; one more where else the last would be alone and
+            the model cannot have that.
         keep: Clips, the first ones, whose truth, best, worst and two other samples are kept.
         progress: Whether to show a bar.
 
     Raises:
-        ConfigError: For a negative seed, an empty batch, or no clip to keep.
+        ConfigError: For a negative seed, an empty batch, no clip to keep, or fewer clips than the
+            model must watch together.
         DataError: For clips that cannot be read or are too few or short for `i3d`, or predictions
             that are not finite.
     """
@@ -103,6 +111,7 @@ def evaluate_video(
         )
     begin, n = perf_counter(), clips.count
     digest, actions = hashlib.sha256(), hashlib.sha256()
+    parts = batches(n, batch_size, fewest=model.fewest_rows)
     distance = None if i3d is None else VideoDistance(i3d, protocol, n)
     results: list[_Scored] = []
     kept: list[KeptClip] = []
@@ -111,12 +120,12 @@ def evaluate_video(
         total=frames, desc=protocol.name, unit="frame", unit_scale=True, disable=not progress
     )
     with bar:
-        for start in range(0, n, batch_size):
-            batch = clips.read(start, min(start + batch_size, n))
+        for part in parts:
+            batch = clips.read(part.start, part.stop)
             digest.update(batch.frames.tobytes())
             if batch.actions is not None:
                 actions.update(batch.actions.tobytes())
-            futures = _Futures(model, batch, protocol, start, seed, keep)
+            futures = _Futures(model, batch, protocol, part.start, seed, keep)
             results.append(futures.score(metrics, bar, distance))
             kept += futures.keep(results[-1].values, metrics[0])
     return VideoScores(

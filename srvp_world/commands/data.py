@@ -1,5 +1,6 @@
 """`srvp-world data`: videos become data sets, and data sets are looked at."""
 
+import shlex
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -205,14 +206,16 @@ def _run_download(args: Namespace, command: str) -> None:
 
     if args.name == "mnist":
         download_digits(args.out, mirror=args.mirror or MIRROR, progress=not args.quiet)
-        print(f"{args.out}: all 60,000 digits, checksums right; train with --digits {args.out}")
+        place = shlex.quote(str(args.out))
+        print(f"{args.out}: all 60,000 digits, checksums right; train with --digits {place}")
         return
     if args.name in ("kth", "bair"):
         _download_raw(args)
         return
     download_weights(args.name, args.out, mirror=args.mirror, progress=not args.quiet)
     flag = {"lpips": "--lpips", "i3d": "--fvd"}[args.name]
-    print(f"{args.out}: weights whole, checksums right; evaluate with {flag} {args.out}")
+    line = shlex.join([flag, str(args.out)])
+    print(f"{args.out}: weights whole, checksums right; evaluate with {line}")
 
 
 def _download_raw(args: Namespace) -> None:
@@ -222,10 +225,8 @@ def _download_raw(args: Namespace) -> None:
         (download_kth, KTH_MIRROR) if args.name == "kth" else (download_bair, BAIR_MIRROR)
     )
     download(args.out, mirror=args.mirror or mirror, progress=not args.quiet)
-    print(
-        f"{args.out}: archives whole; go on with "
-        f"`srvp-world data convert {args.name} {args.out} --out data/{args.name}`"
-    )
+    line = ["srvp-world", "data", "convert", args.name, str(args.out), "--out", f"data/{args.name}"]
+    print(f"{args.out}: archives whole; go on with `{shlex.join(line)}`")
 
 
 def _kept_download(args: Namespace, command: str) -> str:

@@ -41,8 +41,6 @@ def _run(args: Namespace, command: str) -> None:
         raise ConfigError(f"--workers must be at least 1, got {args.workers}")
     plan = _plan(args)
     result = convert(plan, args.out, progress=not args.quiet, workers=args.workers, run=run_jobs)
-    if not (result.converted or result.present):
-        raise DataError(_nothing(result))
     numbers = {**vars(result), "left_out": [entry._asdict() for entry in result.left_out]}
     write_results(
         args.out / RESULTS,
@@ -52,6 +50,8 @@ def _run(args: Namespace, command: str) -> None:
         seed=None,
         device="cpu",
     )
+    if not (result.converted or result.present):
+        raise DataError(_nothing(result))
     print("\n".join(_summary(args, result)))
 
 
@@ -74,10 +74,18 @@ def _nothing(result: "ConversionResult") -> str:
 
 
 def reasons(left_out: "Sequence[LeftOut]") -> list[str]:
-    """List why what was left out, as far as anyone reads on."""
-    lines = [f"left out: {entry.reason}" for entry in left_out[:SHOWN]]
-    rest = len(left_out) - SHOWN
-    return [*lines, f"left out: {rest:,} more, see {RESULTS}"] if rest > 0 else lines
+    """List why what was left out, as far as anyone reads on; in one line what was never there."""
+    faults = [entry for entry in left_out if not entry.absent]
+    absent = [entry for entry in left_out if entry.absent]
+    lines = [f"left out: {entry.reason}" for entry in faults[:SHOWN]]
+    rest = len(faults) - SHOWN
+    if rest > 0:
+        lines.append(f"left out: {rest:,} more, see {RESULTS}")
+    if absent:
+        others = len(absent) - 1
+        more = f"; {others:,} more {'is' if others == 1 else 'are'} not there, see {RESULTS}"
+        lines.append(f"left out: {absent[0].reason}{more if others else ''}")
+    return lines
 
 
 def _summary(args: Namespace, result: "ConversionResult") -> list[str]:

@@ -48,7 +48,8 @@ def is_video(what: str, or_give: str = "or give a policy file, or a folder of ep
 
 def evaluate_clips(args: Namespace, command: str) -> None:
     """Predict the clips of a protocol or folder; print the table, leave results and pictures."""
-    from srvp_world.benchmark.protocols import PROTOCOLS, open_clips
+    from srvp_world.benchmark.fitting import open_fitting
+    from srvp_world.benchmark.protocols import PROTOCOLS
     from srvp_world.benchmark.tables import video_table
     from srvp_world.benchmark.video import BATCH_SIZE, KEPT_CLIPS, SEED, evaluate_video
     from srvp_world.benchmark.video_protocol import protocol_hashes
@@ -62,8 +63,7 @@ def evaluate_clips(args: Namespace, command: str) -> None:
         raise OutputError(f"{out} already holds {RESULTS}: choose another folder with --out")
     world = load(args.world, getattr(args, "device", "cpu"))
     protocol, data = _protocol(args, world.model.config.substeps)
-    clips = open_clips(protocol, data)
-    clips.check_fits(world.model.config, protocol)
+    clips = open_fitting(protocol, data, [world.model.config])
     networks = _networks(args, protocol, clips.count, world.device)
     futures = KINDS[kind_of(world.model.config)].futures(
         world.model,

@@ -127,7 +127,8 @@ def _runner(measure: Callable[[Namespace, list["World"]], Measured]) -> Callable
 
 def _open(args: Namespace, worlds: Sequence["World"]) -> tuple["Clips", "Protocol"]:
     """Give the clips that are asked for, and how many of which frames are meant."""
-    from srvp_world.benchmark.protocols import PROTOCOLS, folder_protocol, open_clips
+    from srvp_world.benchmark.fitting import open_fitting
+    from srvp_world.benchmark.protocols import PROTOCOLS, folder_protocol
     from srvp_world.commands.evaluate_video import clips_folder, is_video
     from srvp_world.data.files import make_folder
 
@@ -140,9 +141,7 @@ def _open(args: Namespace, worlds: Sequence["World"]) -> tuple["Clips", "Protoco
         base = replace(folder_protocol(Path(args.on)), samples=SAMPLES)
     folder = clips_folder(args.on, getattr(args, "data", None))
     protocol = overridden(base, args)
-    clips = open_clips(protocol, folder)
-    for world in worlds:
-        clips.check_fits(world.model.config, protocol)
+    clips = open_fitting(protocol, folder, [world.model.config for world in worlds])
     make_folder(args.out)
     return clips, protocol
 

@@ -8,10 +8,11 @@ of the others are for validation depends on how many there are.
 
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from einops import rearrange
@@ -25,8 +26,10 @@ from srvp_world.data.conversion import (
     require_raw,
     split_source,
     validated_on,
+    videos_there,
 )
 from srvp_world.data.episodes import Ending, Episode
+from srvp_world.data.files import files_below
 from srvp_world.data.info import DatasetInfo
 from srvp_world.data.tfrecord import TFRecord, byte_strings, find_records, floats, read_features
 from srvp_world.errors import DataError
@@ -74,34 +77,39 @@ class _File:
         """Find the videos by number; those that are not there are left out."""
         shown = str(self.path) if self.stop is None else f"{self.path}/{self.name}"
         found: dict[int, TFRecord] = {}
-        reason = f"{shown} ends before it"
+        reason = f"{shown} ends before it, copy the file again"
         try:
             for record in find_records(self.path, name=shown, start=self.start, stop=self.stop):
                 found[len(found)] = record
         except DataError as error:
             reason = str(error)
         missing = range(len(found), self.count)
-        left_out += [LeftOut(self.video(number), reason) for number in missing]
+        for name in map(self.video, missing):
+            left_out.append(LeftOut(name, f"{name} cannot be found: {reason}"))
         for number in range(self.count, len(found)):
             del found[number]
-            reason = f"{shown} has more videos than its name says: rename it"
-            left_out.append(LeftOut(self.video(number), reason))
+            name = self.video(number)
+            reason = f"{name} is left over: {shown} has more videos than its name says, rename it"
+            left_out.append(LeftOut(name, reason))
         return found
 
 
 def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
     """Say what is to become of the videos in a folder, at any depth, or in the tar archive.
 
-    The bounds of the actions are those of all videos, which are read for it once.
+    The bounds of the actions are those of all videos: of those that are converted already, and of
+    the new ones, which are read for it once.
 
     Args:
         raw: Folder or archive.
-        out: Where the data sets are to be; if some are there, so are the bounds.
+        out: Where the data sets are to be; some may be there already.
         progress: Whether to show bars.
 
     Raises:
-        DataError: Where there is no video, or the data sets cannot be read.
+        DataError: Where there is no video, a file is for training and for tests, or the data sets
+            cannot be read.
     """
+    begin = perf_counter()
     require_raw(raw)
     left_out: list[LeftOut] = []
     videos: dict[str, tuple[str, TFRecord]] = {}
@@ -126,21 +134,25 @@ def plan_bair(raw: Path, out: Path, *, progress: bool = True) -> Plan:
             few = f"{raw} has {count:,} of the {VIDEOS[split]:,} videos of the folder {split!r}"
             left_out.append(LeftOut(split, f"{few}: unpack all of the archive there"))
     made = made_info(out)
-    records = (record for _, record in videos.values())
-    action = made.action if made else _action(records, len(videos), progress)
+    info = DatasetInfo(
+        frame_size=_SIZE,
+        channels=_CHANNELS,
+        action=made.action if made else None,
+        vector_dim=_POSITION,
+        source=split_source(_SOURCE, counts["train"]),
+    )
+    if made in (None, info):  # other data are refused, which needs no bounds
+        there = videos_there(out)
+        new = [record for name, (_, record) in videos.items() if name not in there]
+        info = replace(info, action=_action(new, info.action, progress))
     return Plan(
-        info=DatasetInfo(
-            frame_size=_SIZE,
-            channels=_CHANNELS,
-            action=action,
-            vector_dim=_POSITION,
-            source=split_source(_SOURCE, counts["train"]),
-        ),
+        info=info,
         videos=[
             RawVideo(name, split, partial(_read, record, name))
             for name, (split, record) in videos.items()
         ],
         left_out=left_out,
+        seconds=perf_counter() - begin,
     )
 
 
@@ -150,10 +162,14 @@ def video_name(file: str, number: int) -> str:
 
 
 def _files(raw: Path, left_out: list[LeftOut]) -> list[_File]:
-    """Find the TFRecord files in the original's order, files before those in archives."""
+    """Find the TFRecord files in the original's order, files before those in archives.
+
+    Videos are known by file and number, and would be for training what is for tests, so that no
+    file may be in both folders.
+    """
     files: dict[tuple[str, str], _File] = {}
-    paths = [raw] if raw.is_file() else sorted(raw.rglob("*"))
-    found = [_File(path.parent.name, path.name, path) for path in paths]
+    paths = files_below(raw)
+    found = [_File(_folder_name(path), path.name, path) for path in paths]
     for path in paths:
         if path.suffix == ".tar":
             found += _members(path, left_out)
@@ -166,7 +182,20 @@ def _files(raw: Path, left_out: list[LeftOut]) -> list[_File]:
             where = f"{file.path} ({file.split}/{file.name})" if file.stop else str(file.path)
             example = "test/traj_0_to_255.tfrecords"
             left_out.append(LeftOut(where, f"{where} is no name of BAIR, such as {example}"))
+    for (split, stem), file in files.items():
+        other = files.get(("test", stem))
+        if split == "train" and other:
+            raise DataError(
+                f"{file.name} is in train ({file.path}) and in test ({other.path}), but is "
+                "for one of both: delete the one that does not belong there"
+            )
     return [files[key] for key in sorted(files)]
+
+
+def _folder_name(path: Path) -> str:
+    """Name the folder of a file, also from within it; a link counts as it is called."""
+    folder = path.parent
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def _members(path: Path, left_out: list[LeftOut]) -> Iterator[_File]:
@@ -183,12 +212,12 @@ def _members(path: Path, left_out: list[LeftOut]) -> Iterator[_File]:
         left_out.append(LeftOut(str(path), reason))
 
 
-def _action(records: Iterable[TFRecord], count: int, progress: bool) -> ActionSpec:
-    """Describe the actions by the least and the largest that occur."""
+def _action(records: Sequence[TFRecord], known: ActionSpec | None, progress: bool) -> ActionSpec:
+    """Describe the actions by the least and the largest that occur, now or in what is known."""
     low, high = np.full(_ACTION, np.inf), np.full(_ACTION, -np.inf)
-    bar = tqdm(
-        records, desc="bounds of actions", unit="video", total=count, delay=2, disable=not progress
-    )
+    if known is not None:
+        low, high = np.array(known.low), np.array(known.high)
+    bar = tqdm(records, desc="bounds of actions", unit="video", delay=2, disable=not progress)
     for record in bar:
         try:
             actions = _numbers(read_features(record.read(), record.name), "action", record.name)

@@ -22,7 +22,7 @@ from srvp_world.data.episodes import SUFFIX, Episode, write_episode
 from srvp_world.data.files import write_atomically
 from srvp_world.data.importing import SPLITS
 from srvp_world.data.index import append_record, episode_files, record_of
-from srvp_world.data.info import DESCRIPTION, DatasetInfo, create_dataset, read_info
+from srvp_world.data.info import DESCRIPTION, DatasetInfo, create_dataset, read_info, widen_bounds
 from srvp_world.errors import DataError, OutputError
 
 LONGEST = 20_000  # frames; more are no video of these benchmarks, and would fill the memory
@@ -36,10 +36,12 @@ class LeftOut(NamedTuple):
     Attributes:
         name: Of the raw file or video.
         reason: Why.
+        absent: Whether it was never there, rather than broken.
     """
 
     name: str
     reason: str
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,13 @@ class Plan:
         info: Of the data sets.
         videos: In order.
         left_out: What was seen to be missing, or wrong, without reading the videos.
+        seconds: Time that planning took, where it reads much.
     """
 
     info: DatasetInfo
     videos: Sequence[RawVideo]
     left_out: Sequence[LeftOut]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,7 @@ class ConversionResult:
         frames: In the new ones.
         left_out: What is not there, each with the reason.
         splits: Episodes in each data set now.
-        seconds: Time that this call took.
+        seconds: Time that planning and this call took.
     """
 
     converted: int
@@ -132,7 +136,7 @@ def convert(
     What breaks is left out, and the others go on; what is there is not converted again, so that a
     conversion that was stopped can go on. OUT/SHA256SUMS has the checksums of all episodes, and
     `left_out` in each `dataset.json` says what is missing. Only one conversion at a time may write
-    into a folder.
+    into a folder. Where only its actions have wider bounds than the data sets, these get them.
 
     Args:
         plan: What to convert.
@@ -146,7 +150,8 @@ def convert(
         OutputError: Where the folder cannot be written, or is a data set itself.
     """
     begin = perf_counter()
-    there = _settled(out, plan.info)
+    _settle(out, plan.info)
+    there = videos_there(out)
     checksums = _known_checksums(out, there)
     wanted = [video for video in plan.videos if video.name not in there]
     left_out = [entry for entry in plan.left_out if entry.name not in there]
@@ -171,7 +176,7 @@ def convert(
         frames=frames,
         left_out=tuple(left_out),
         splits={split: counts[split] for split in SPLITS},
-        seconds=perf_counter() - begin,
+        seconds=plan.seconds + perf_counter() - begin,
     )
 
 
@@ -194,6 +199,8 @@ def split_source(source: str, count: int) -> str:
 def made_info(out: Path) -> DatasetInfo | None:
     """Read what the data sets of an earlier conversion hold; None where there is none.
 
+    A kill may leave wider bounds of actions in the first ones: these are read.
+
     Raises:
         DataError: Where the description is broken.
     """
@@ -203,13 +210,27 @@ def made_info(out: Path) -> DatasetInfo | None:
     return None
 
 
+def videos_there(out: Path) -> dict[str, str]:
+    """Give the split of each video that is in the data sets, by name."""
+    made = [split for split in SPLITS if (out / split / DESCRIPTION).exists()]
+    return {
+        path.name.removesuffix(_FIRST): split
+        for split in made
+        for path in episode_files(out / split)
+    }
+
+
 def require_raw(raw: Path) -> None:
-    """Refuse raw data that do not exist.
+    """Refuse raw data that do not exist, or lie where nobody may look.
 
     Raises:
         DataError: Naming the path.
     """
-    if not raw.exists():
+    try:
+        there = raw.exists()
+    except OSError as error:
+        raise DataError(f"{raw} cannot be read ({error.strerror}): make it readable") from None
+    if not there:
         raise DataError(f"{raw} does not exist: give the folder of the raw data")
 
 
@@ -217,7 +238,8 @@ def read_left_out(folder: Path) -> list[LeftOut]:
     """Give what a conversion has left out of a data set; nothing where none has made it."""
     try:
         described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        return [LeftOut(str(name), str(reason)) for name, reason in described["left_out"]]
+        entries = [LeftOut(*entry) for entry in described["left_out"]]
+        return [LeftOut(str(name), str(reason), absent is True) for name, reason, absent in entries]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
@@ -233,17 +255,14 @@ def _finish(out: Path, checksums: Mapping[str, str], left_out: Sequence[LeftOut]
         write_checksums(out, checksums)
 
 
-def _settled(out: Path, info: DatasetInfo) -> dict[str, str]:
-    """Give the split of each video that is there, by name; refuse a folder of other data."""
+def _settle(out: Path, info: DatasetInfo) -> None:
+    """Widen the bounds of actions where only these differ; refuse a folder of other data."""
     if (out / DESCRIPTION).exists():
         raise OutputError(f"{out} holds a data set itself: choose another folder")
-    there: dict[str, str] = {}
     for split in SPLITS:
         if (out / split / DESCRIPTION).exists():
+            widen_bounds(out / split, info)
             create_dataset(out / split, info)  # refuses another one
-            names = (path.name for path in episode_files(out / split))
-            there |= {name.removesuffix(_FIRST): split for name in names}
-    return there
 
 
 def _known_checksums(out: Path, there: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,8 @@ def download(
 ) -> None:
     """Download a file, or go on with it, check it, and only then give it its name.
 
-    Until then it is called `PATH.part`; a file that has its name already is not downloaded again.
+    Until then it is called `PATH.part`; a file that has its name already is checked, too, but not
+    downloaded again.
 
     Args:
         url: Where it lies.
@@ -34,6 +35,8 @@ def download(
         OutputError: If the folder cannot be written, or has no room.
     """
     if path.exists():
+        if wrong := fault(path):
+            raise DataError(f"{path} {wrong}: delete it and download it again")
         return
     part = path.with_name(f"{path.name}.part")
     _receive(url, part, largest, progress)

@@ -9,7 +9,7 @@ A clip may begin with any raw frame, so all of them are kept: each video becomes
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from srvp_world.data.conversion import (
 from srvp_world.data.episodes import Episode
 from srvp_world.data.frame_format import FrameFormat
 from srvp_world.data.info import DatasetInfo
+from srvp_world.data.raw_files import no_videos, unreadable
 from srvp_world.data.video import Video
 from srvp_world.errors import DataError
 
@@ -35,11 +36,13 @@ EVERY = 8
 MIN_FRAMES = 53  # of the paper's test clips, after one of eight was kept
 RAW_FRAMES = (MIN_FRAMES - 1) * EVERY + 1
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)  # subjects
+VIDEOS = 120  # of a subject: 15 actions, twice, from 4 cameras
+OFTEN_DAMAGED = "S11-Directions.54138969"  # which many copies lack
 
 _RATE = 50
 _FIRST, _SIDE = 100, 800
 _FORMAT = FrameFormat(64, 3, (_FIRST, _FIRST, _SIDE, _SIDE), "lanczos")
-_NAME = re.compile(r"\w+( \d)?\.(54138969|55011271|58860488|60457274)\.mp4")
+_NAME = re.compile(r"\w+( \d)?\.(54138969|55011271|58860488|60457274)\.(?i:mp4)")
 
 INFO = DatasetInfo(
     frame_size=64,
@@ -60,10 +63,11 @@ def plan_human36m(raw: Path) -> Plan:
     train = [each for subject in TRAIN for each in _videos(raw, subject, left_out)]
     test = [each for subject in TEST for each in _videos(raw, subject, left_out)]
     if not (train or test):
-        raise DataError(
+        message = (
             f"{raw} holds no video of Human3.6M, such as S1/Videos/Walking.54138969.mp4: unpack "
             "its archives there, see docs/datasets.md"
         )
+        raise no_videos(message, left_out)
     train.sort(key=lambda video: original_order(video[0]))
     held_out = validated_on(len(train))
     splits = ["validation" if i in held_out else "train" for i in range(len(train))]
@@ -88,19 +92,50 @@ def original_order(video: str) -> str:
     return f"{video}.npz"
 
 
+def lacking(subject: int, names: Iterable[str]) -> str:
+    """Say how many videos of a subject are there, and how many should be; nothing where all are.
+
+    The one that many copies lack is not counted.
+
+    Args:
+        subject: Its number.
+        names: Of videos, also of other subjects.
+    """
+    prefix = f"S{subject}-"
+    known = VIDEOS - OFTEN_DAMAGED.startswith(prefix)
+    found = sum(name.startswith(prefix) and name != OFTEN_DAMAGED for name in names)
+    besides = f" besides {OFTEN_DAMAGED}" if known < VIDEOS else ""
+    videos = "video" if found == 1 else "videos"
+    return "" if found == known else f"{found} {videos} of subject {subject}, not {known}{besides}"
+
+
 def _videos(raw: Path, subject: int, left_out: list[LeftOut]) -> list[tuple[str, Path]]:
     """List the videos of a subject by name, and what is wrong."""
     folder = raw / f"S{subject}" / "Videos"
-    paths = sorted(path for path in folder.glob("*.mp4") if path.name[0] not in "._")
+    try:
+        files = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        files = []
+    except OSError as error:
+        left_out.append(unreadable(folder, error))
+        return []
+    paths = [path for path in files if path.suffix.lower() == ".mp4" and path.name[0] not in "._"]
     if not paths:
         reason = f"{folder} holds no videos: unpack the archive of subject {subject} there"
-        left_out.append(LeftOut(f"S{subject}", reason))
-    sound = [path for path in paths if _NAME.fullmatch(path.name)]
+        left_out.append(LeftOut(f"S{subject}", reason, absent=True))
+    videos: dict[str, Path] = {}
     for path in paths:
-        if path not in sound:
+        name = f"S{subject}-{path.stem}"
+        if not _NAME.fullmatch(path.name):
             reason = f"{path} is no name of Human3.6M, such as Walking.54138969.mp4: rename it"
             left_out.append(LeftOut(str(path), reason))
-    return [(f"S{subject}-{path.stem}", path) for path in sound]
+        elif videos.setdefault(name, path) != path:
+            left_out.append(LeftOut(str(path), f"{path} is {videos[name]} again: delete one"))
+    few = lacking(subject, videos)
+    if paths and few:
+        reason = f"{folder} has {few}: unpack all of the archive there"
+        left_out.append(LeftOut(f"S{subject}", reason))
+    return list(videos.items())
 
 
 def _read(path: Path, name: str, test: bool) -> Mapping[str, Episode]:

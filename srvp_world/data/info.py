@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srvp_world.config import PixelConfig, from_json, to_json
@@ -99,6 +99,27 @@ def create_dataset(folder: Path, info: DatasetInfo) -> None:
             f"{folder} holds another data set ({name} is {old[name]!r}, not {new[name]!r}): "
             "choose another folder"
         )
+
+
+def widen_bounds(folder: Path, info: DatasetInfo) -> None:
+    """Give a data set the bounds of actions that `info` has, where they hold its own.
+
+    Nothing is done where anything else differs, which `create_dataset` refuses.
+
+    Raises:
+        DataError: Where there is no data set, or one that cannot be read.
+        OutputError: Where the folder cannot be written.
+    """
+    old, new = read_info(folder).action, info.action
+    if old is None or new is None or old == new or (old.kind, old.shape) != (new.kind, new.shape):
+        return
+    lower = all(a >= b for a, b in zip(old.low, new.low, strict=True))
+    higher = all(a <= b for a, b in zip(old.high, new.high, strict=True))
+    if lower and higher and replace(read_info(folder), action=new) == info:
+        path = folder / DESCRIPTION
+        described = json.loads(path.read_text(encoding="utf-8"))  # has more than the info
+        described["info"] = to_json(info)
+        write_atomically(path, (json.dumps(described, indent=2) + "\n").encode())
 
 
 def read_info(folder: Path) -> DatasetInfo:

@@ -7,11 +7,10 @@ and turned into RGB, of which the first channel is kept.
 """
 
 import re
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +23,9 @@ from einops import rearrange
 from srvp_world.data.conversion import LONGEST, LeftOut, Plan, RawVideo, require_raw, validated_on
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DatasetInfo
+from srvp_world.data.raw_files import no_videos, raw_files, unreadable
 from srvp_world.data.video import decode, frame_rate
-from srvp_world.errors import DataError
+from srvp_world.errors import DataError, OutputError
 
 ACTIONS = ("boxing", "handclapping", "handwaving", "jogging", "running", "walking")
 MIN_FRAMES = 40  # of the paper's test clips
@@ -33,7 +33,7 @@ MIN_FRAMES = 40  # of the paper's test clips
 _SIZE, _RATE = 64, 25
 _NOWHERE = "person13_handclapping_d3"
 _EXAMPLE = "person01_boxing_d1_uncomp.avi"
-_NAME = re.compile(rf"(person(\d\d)_({'|'.join(ACTIONS)})_d[1-4])_uncomp\.avi")
+_NAME = re.compile(rf"(person(\d\d)_({'|'.join(ACTIONS)})_d[1-4])_uncomp\.avi", re.IGNORECASE)
 _LARGEST = 100_000_000  # bytes of an avi file in an archive; KTH's have a few millions
 
 INFO = DatasetInfo(
@@ -53,7 +53,8 @@ def plan_kth(raw: Path) -> Plan:
     require_raw(raw)
     found, left_out = _found(raw)
     if not found:
-        raise DataError(f"{raw} holds no video of KTH, such as {_EXAMPLE}: see docs/datasets.md")
+        message = f"{raw} holds no video of KTH, such as {_EXAMPLE}: see docs/datasets.md"
+        raise no_videos(message, left_out)
     train, test = (
         [
             f"person{person:02d}_{action}_d{scenario}"
@@ -77,7 +78,7 @@ def plan_kth(raw: Path) -> Plan:
             for name, split in splits.items()
             if name in found
         ],
-        left_out=[*left_out, *(LeftOut(name, f"{name} is not in {raw}") for name in missing)],
+        left_out=[*left_out, *(LeftOut(name, f"{name} is not in {raw}", True) for name in missing)],
     )
 
 
@@ -97,30 +98,49 @@ class _Source:
         if self.member is None:
             yield self.path
             return
-        with TemporaryDirectory() as folder:
-            path = Path(folder, Path(self.member).name)
+        content = self._content(self.member)  # a few millions of bytes
+        with ExitStack() as stack:
+            # Apart from what reading can meet: no room here is no fault of the archive.
             try:
-                with zipfile.ZipFile(self.path) as archive, path.open("wb") as file:
-                    if archive.getinfo(self.member).file_size > _LARGEST:
-                        raise DataError(f"{self} is too large to be KTH's: leave it out")
-                    with archive.open(self.member) as packed:
-                        shutil.copyfileobj(packed, file)
-            except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-                raise DataError(f"{self} cannot be unpacked ({error}): download it again") from None
-            yield path
+                path = Path(stack.enter_context(TemporaryDirectory()), Path(self.member).name)
+                path.write_bytes(content)
+            except OSError as error:
+                raise OutputError(
+                    f"cannot unpack {self} into the temporary folder ({error.strerror}): make "
+                    "room there, or name another one in the environment variable TMPDIR"
+                ) from None
+            try:
+                yield path
+            except DataError as error:  # which would name a file that is gone afterwards
+                raise DataError(str(error).replace(str(path), str(self))) from None
+
+    def _content(self, member: str) -> bytes:
+        """Unpack a file of the archive into memory."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                if archive.getinfo(member).file_size > _LARGEST:
+                    raise DataError(f"{self} is too large to be KTH's: leave it out")
+                return archive.read(member)
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise DataError(f"{self} cannot be unpacked ({error}): download it again") from None
 
 
 def _found(raw: Path) -> tuple[dict[str, _Source], list[LeftOut]]:
     """Find the videos by name, files before those in archives, and what is called otherwise."""
     sources: list[_Source] = []
     left_out: list[LeftOut] = []
-    files = [raw] if raw.is_file() else sorted(raw.rglob("*"))
-    sources += [_Source(path) for path in files if path.suffix == ".avi"]
+    files = raw_files(raw, left_out)
+    sources += [_Source(path) for path in files if path.suffix.lower() == ".avi"]
     for path in files:
-        if path.suffix == ".zip":
+        if path.suffix == ".part" and path.with_suffix("") not in files:
+            again = f"run `srvp-world data download kth --out {path.parent}` again"
+            left_out.append(LeftOut(str(path), f"{path} is an unfinished download: {again}"))
+        if path.suffix.lower() == ".zip":
             try:
                 with zipfile.ZipFile(path) as archive:
                     sources += [_Source(path, name) for name in archive.namelist()]
+            except PermissionError as error:
+                left_out.append(unreadable(path, error))
             except (OSError, zipfile.BadZipFile) as error:
                 reason = f"{path} is no whole zip archive ({error}): download it again"
                 left_out.append(LeftOut(str(path), reason))
@@ -129,8 +149,8 @@ def _found(raw: Path) -> tuple[dict[str, _Source], list[LeftOut]]:
         name = Path(source.member or source.path).name
         match = _NAME.fullmatch(name)
         if match and 1 <= int(match[2]) <= 25:
-            found.setdefault(match[1], source)
-        elif name.endswith(".avi") and not name.startswith("."):
+            found.setdefault(match[1].lower(), source)
+        elif name.lower().endswith(".avi") and not name.startswith("."):
             reason = f"{source} is no name of KTH, such as {_EXAMPLE}: rename it"
             left_out.append(LeftOut(str(source), reason))
     return found, left_out

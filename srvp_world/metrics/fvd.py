@@ -11,6 +11,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
+from srvp_world.errors import DataError
 from srvp_world.metrics.frechet import Moments, frechet_distance
 from srvp_world.metrics.i3d import SHORTEST, SIZE
 from srvp_world.metrics.precision import without_tf32
@@ -45,26 +46,65 @@ class FrechetVideoDistance:
         self.samples = [Moments() for _ in range(samples)]
 
     def add_truth(self, clips: Tensor) -> None:
-        """Take in true clips (b, t, c, h, w), uint8, whole."""
+        """Take in true clips (b, t, c, h, w), uint8, whole; raises as `video_features` does."""
         self.truth.add(video_features(self.network, clips))
 
     def add_sample(self, sample: int, clips: Tensor) -> None:
-        """Take in one prediction of each of some clips, with the frames that it was made from."""
+        """Take in one prediction of each of some clips, with the frames that it was made from.
+
+        Raises as `video_features` does.
+        """
         self.samples[sample].add(video_features(self.network, clips))
 
     def distances(self) -> list[float]:
-        """Give the distance of each set of predictions from the truth."""
+        """Give the distance of each set of predictions from the truth.
+
+        Raises:
+            DataError: If a set, or the truth, has fewer than two clips.
+        """
+        sets = {"of the truth": self.truth}
+        sets |= {f"of sample {i}": moments for i, moments in enumerate(self.samples)}
+        for whose, moments in sets.items():
+            if moments.count < FEWEST_CLIPS:
+                raise DataError(
+                    f"FVD needs {FEWEST_CLIPS} clips at least, and hundreds to mean something, "
+                    f"but has {moments.count} {whose}: add more"
+                )
         truth = self.truth.gaussian()
         return [frechet_distance(truth, moments.gaussian()) for moments in self.samples]
 
 
 @torch.no_grad()
 def video_features(network: Network, clips: Tensor) -> Tensor:
-    """Describe clips (b, t, c, h, w), uint8, by logits that are averaged over time: (b, 400)."""
+    """Describe clips (b, t, c, h, w), uint8, by logits that are averaged over time: (b, 400).
+
+    Raises:
+        DataError: For other numbers than uint8, other shapes, no clip, or fewer frames than nine.
+    """
+    _check(clips)
     count = max(1, _FRAMES_AT_ONCE // clips.shape[1])
     with without_tf32():
         pieces = [network(prepare(piece)).mean(dim=2) for piece in torch.split(clips, count)]
     return torch.cat(pieces)
+
+
+def _check(clips: Tensor) -> None:
+    """Refuse what would be described as something else, or end in the network."""
+    if clips.dtype != torch.uint8:
+        raise DataError(
+            f"FVD takes clips of uint8, got {clips.dtype}: turn frames in [0, 1] into such by "
+            "(255 * clips).byte()"
+        )
+    shape = tuple(clips.shape)
+    if len(shape) != 5 or shape[2] not in (1, 3) or 0 in shape:
+        raise DataError(
+            f"FVD takes clips (b, t, c, h, w) of 1 or 3 channels, got the shape {shape}: give at "
+            "least one, and its axes in this order"
+        )
+    if shape[1] < SHORTEST_CLIP:
+        raise DataError(
+            f"FVD needs clips of {SHORTEST_CLIP} frames at least, got {shape[1]}: give longer ones"
+        )
 
 
 def prepare(clips: Tensor) -> Tensor:

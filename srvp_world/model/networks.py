@@ -44,6 +44,8 @@ class Networks(nn.Module):
     Initialisation is drawn from `seed` and leaves the global random state alone.
     """
 
+    fewest_rows = 1  # each row is normalised by running statistics alone
+
     def __init__(self, config: ModelConfig, *, seed: int = 0):
         """Build all networks of a configuration."""
         super().__init__()

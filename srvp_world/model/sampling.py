@@ -49,6 +49,11 @@ class Futures:
         """Where the model lies."""
         return self.model.device
 
+    @property
+    def fewest_rows(self) -> int:
+        """Clips that the model must watch together."""
+        return self.model.fewest_rows
+
     def noise_size(self, observed: int, horizon: int) -> int:
         """Count the standard normal numbers of one future: y_1, then an innovation a transition."""
         config = self.model.config

@@ -34,7 +34,7 @@ class Target:
     """Shows a number in {-1, 1}, and rewards the action for being close to it."""
 
     frame_shape = (1, 32, 32)
-    noise_dim = start_noise_dim = feature_dim = 1
+    noise_dim = start_noise_dim = feature_dim = fewest_rows = 1
     has_reward = True
     device = torch.device("cpu")
 

@@ -134,3 +134,13 @@ def test_a_pool_of_another_kind_is_refused():
     env = gym.make("SRVPDream-v0", world=world_of("svg"), pool=pool)
     with pytest.raises(ConfigError, match="pool is of another world"):
         env.reset(seed=0)
+
+
+def test_a_dream_whose_rows_are_normalised_by_one_another_has_two_at_least():
+    world = tiny_world("none", tiny_svg(batch_statistics=True), lengths=(4, 4))
+    for make in (gym.make, gym.make_vec):
+        with pytest.raises(ConfigError, match="num_envs=1: the rows .*make_vec with num_envs=2"):
+            make("SRVPDream-v0", world=world)
+    rows = gym.make_vec("SRVPDream-v0", num_envs=2, world=world)
+    rows.reset(seed=0)
+    assert rows.step(np.zeros(2, np.int64))[0].shape == (2, 32, 32, 1)

@@ -107,6 +107,21 @@ def test_a_scale_that_the_original_has_not(published: Path, network: I3D, tmp_pa
         load_i3d(tmp_path / "i3d.pt")
 
 
+def test_scales_of_other_shapes_and_names(network: I3D, tmp_path: Path, published: Path) -> None:
+    tensors = named(network, PIERGIAJ)
+    tensors["Mixed_3b.b1a.bn.weight"] = torch.ones(2)
+    torch.save(tensors, tmp_path / "i3d.pt")
+    with pytest.raises(DataError, match=r"norm.weight' is torch.float32 \(2,\), not .* \(96,\)"):
+        load_i3d(tmp_path / "i3d.pt")
+    save_file(
+        named(network, PIERGIAJ) | {"x.norm.weight": torch.zeros(1)}, tmp_path / "a.safetensors"
+    )
+    assert weights_digest(load_i3d(tmp_path / "a.safetensors").network) == weights_digest(network)
+    torch.save({"x.norm.weight": torch.empty(3, device="meta")}, tmp_path / "i3d.pt")
+    with pytest.raises(DataError, match="'x.norm.weight' is on the device meta"):
+        load_i3d(tmp_path / "i3d.pt")
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -121,6 +136,22 @@ def test_tensors_that_do_not_fit(network: I3D, tmp_path: Path, value, words: str
     save_file({k: v for k, v in tensors.items() if v is not None}, tmp_path / "i3d.safetensors")
     with pytest.raises(DataError, match=words):
         load_i3d(tmp_path / "i3d.safetensors")
+
+
+def test_where_to_download_to(checkpoint: Path, tmp_path: Path) -> None:
+    """A path like that of a folder is one, and a file lies in its folder."""
+    for given, words in (
+        ("i3d", f"no folder .*/i3d' with .*{DOWNLOAD} {tmp_path}/i3d` and give that folder"),
+        ("i3d.pth", f"no file .*i3d.pth' with .*{DOWNLOAD} {tmp_path}` and give that folder"),
+    ):
+        with pytest.raises(DataError, match=words):
+            load_i3d(tmp_path / given)
+    (tmp_path / "i3d").write_bytes(bytes(8))
+    with pytest.raises(DataError, match=f"has 8 bytes.*: download .*{DOWNLOAD} {tmp_path}`"):
+        load_i3d(tmp_path / "i3d")
+    (tmp_path / RGB_SCRATCH.name).write_bytes(bytes(8))  # as it is, no download replaces it
+    with pytest.raises(DataError, match=f"has 8 bytes.*: delete it and download .*{tmp_path}`"):
+        load_i3d(tmp_path)
 
 
 def test_files_that_are_no_weights(checkpoint: Path, tmp_path: Path) -> None:

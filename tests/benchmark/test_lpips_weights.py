@@ -40,8 +40,14 @@ def test_the_published_hashes() -> None:
 
 def test_missing_weights_are_refused_by_name(folder: Path) -> None:
     way = "srvp-world data download lpips --out"
-    with pytest.raises(DataError, match=f"no folder .*/none' with the weights of LPIPS.*{way}"):
-        load_lpips(folder.parent / "none")
+    shelf = folder.parent
+    words = f"no folder .*/none' with the weights of LPIPS.*{way} {shelf}/none` and give that"
+    with pytest.raises(DataError, match=words):
+        load_lpips(shelf / "none")
+    with pytest.raises(DataError, match=f"no folder .*none.pth' with .*{way} {shelf}` and give"):
+        load_lpips(shelf / "none.pth")
+    with pytest.raises(DataError, match=f"alex.pth is a file: give the folder .*{way} {folder}`"):
+        load_lpips(folder / LINEAR.name)
     (folder / LINEAR.name).unlink()
     with pytest.raises(DataError, match=f"lacks alex.pth, the linear weights.*{way}"):
         load_lpips(folder)

@@ -4,7 +4,9 @@ from itertools import islice
 import pytest
 
 from srvp_world.benchmark.test_sets import draw_bair, draw_human36m, draw_kth, drawn_clips
+from srvp_world.data import human36m
 from srvp_world.data.episodes import Ending
+from srvp_world.data.human36m import OFTEN_DAMAGED
 from srvp_world.data.index import Record
 from srvp_world.data.kth import ACTIONS
 from srvp_world.errors import DataError
@@ -111,7 +113,8 @@ def test_clips_are_told_by_the_number_of_their_record():
         ),
     ],
 )
-def test_a_missing_video_changes_all_that_come_after_it(name, frames, without, count):
+def test_a_missing_video_changes_all_that_come_after_it(monkeypatch, name, frames, without, count):
+    monkeypatch.setattr(human36m, "VIDEOS", 8)
     less = {episode: length for episode, length in frames.items() if episode != without}
     assert len(drawn_clips(name, records(frames), count)) == count
     with pytest.raises(DataError, match=f"{name} needs {without}, which .*data convert {name}`"):
@@ -120,7 +123,41 @@ def test_a_missing_video_changes_all_that_come_after_it(name, frames, without, c
         assert len(drawn_clips(name, records(less), count - 1)) == count - 1
 
 
+ALL_HUMAN = {
+    f"S{subject}-{action}{take}.{camera}": 417
+    for subject in (9, 11)
+    for action in map(chr, range(ord("A"), ord("A") + 14))
+    for take in ("", " 1")
+    for camera in (54138969, 55011271, 58860488, 60457274)
+} | {
+    f"S{subject}-Directions{take}.{camera}": 417
+    for subject in (9, 11)
+    for take in ("", " 1")
+    for camera in (54138969, 55011271, 58860488, 60457274)
+}
+
+
+def drawn_without(*names, more=()):
+    """Draw from all videos of Human3.6M but these, and from more."""
+    left = {name: length for name, length in ALL_HUMAN.items() if name not in names}
+    return drawn_clips("human36m", records(phases(left | dict.fromkeys(more, 417))), 1)
+
+
+def test_all_videos_of_human36m_but_the_one_that_many_copies_lack_are_needed():
+    """Fewer, or others among them, would be drawn from without any gap, but not as the paper."""
+    assert len(ALL_HUMAN) == 240 and len(drawn_without()) == 1
+    assert len(drawn_without(OFTEN_DAMAGED)) == 1
+    with pytest.raises(DataError, match=r"here are 119 videos of subject 9, not 120: convert"):
+        drawn_without("S9-A 1.55011271")
+    lacking = "here are 118 videos of subject 11, not 119 besides S11-Directions.54138969: .*give"
+    for also in ((), (OFTEN_DAMAGED,)):
+        with pytest.raises(DataError, match=lacking):
+            drawn_without("S11-A.55011271", *also)
+    with pytest.raises(DataError, match=r"here are 121 videos of subject 9, not 120: convert"):
+        drawn_without(more=["S9-A 2.55011271"])
+
+
 def test_a_subject_that_is_missing():
-    less = {name: length for name, length in HUMAN.items() if name.startswith("S9")}
-    with pytest.raises(DataError, match="human36m needs subject 11, which is not there"):
-        drawn_clips("human36m", records(phases(less)), 1)
+    gone = [name for name in ALL_HUMAN if name.startswith("S11")]
+    with pytest.raises(DataError, match="but here are 0 videos of subject 11, not 119 besides"):
+        drawn_without(*gone)

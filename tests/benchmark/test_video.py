@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from einops import repeat
-from worlds import random_actions, random_frames, tiny_model
+from worlds import random_actions, random_frames, tiny_model, tiny_svg
 
+from srvp_world.baselines.svg_sampling import SVGFutures
 from srvp_world.benchmark.protocols import PROTOCOLS, ClipBatch, Clips, Protocol, open_clips
 from srvp_world.benchmark.video import IMAGINED_AT_ONCE, draw_noise, evaluate_video
 from srvp_world.errors import ConfigError, DataError
@@ -35,6 +36,7 @@ class Toy:
     """Continues ramps exactly, but sample j is too bright by j / 10."""
 
     device = torch.device("cpu")
+    fewest_rows = 1
     brighter = 0.1
 
     def __init__(self):
@@ -249,3 +251,23 @@ def test_what_cannot_be_evaluated() -> None:
     for settings in ({"seed": -1}, {"batch_size": 0}):
         with pytest.raises(ConfigError, match="-1|0"):
             evaluate(Toy(), ramps(1), **settings)
+
+
+def test_clips_that_are_normalised_by_one_another_are_never_alone() -> None:
+    """Five in batches of four are five together; without such norms, they are four and one."""
+    model = tiny_svg(batch_statistics=True)
+    clips = srvp_clips(model, 5, 7)
+    found = evaluate(SVGFutures(model), clips, batch_size=4).values
+    whole = evaluate(SVGFutures(model), clips, batch_size=5).values
+    np.testing.assert_array_equal(found["psnr"], whole["psnr"])
+    toy = Toy()
+    evaluate(toy, ramps(5), batch_size=4)
+    assert [shape[0] for shape in toy.watched] == [4, 1]
+
+
+def test_a_batch_of_one_is_refused_before_any_clip_is_read() -> None:
+    futures = SVGFutures(tiny_svg(batch_statistics=True))
+    for count, batch_size, flag in ((5, 1, "--batch-size"), (1, 4, "--videos")):
+        clips = replace(ramps(count), read=None)
+        with pytest.raises(ConfigError, match=f"{flag} 2 or more"):
+            evaluate(futures, clips, batch_size=batch_size)

@@ -70,6 +70,18 @@ def test_no_time_lies_between_the_frames_of_these_worlds(runs, refused, tmp_path
     refused(f"{line} --substeps 2", "substeps must be 1 with dynamics 'gru'")
 
 
+def test_a_world_whose_clips_are_normalised_by_one_another_never_sees_one_alone(refused, tmp_path):
+    own = "--preset svg-smmnist-small --recurrent-hidden 8 --batch-statistics"
+    assert run(f"train smmnist --out {tmp_path}/run {BRIEF} {own}") == 0
+    path = tmp_path / "run" / "world.safetensors"
+    line = f"evaluate {path} smmnist {SCORED} --out {tmp_path}/scores"
+    refused(f"{line} --batch-size 1", "there is 1 in a batch: give --batch-size 2 or more")
+    refused(f"{line} --videos 1", "there is 1 in all: give --videos 2 or more")
+    assert run(f"{line} --videos 3 --batch-size 2") == 0
+    clip = f"smmnist --conditioning 2 --horizon 2 --out {tmp_path}/x.npz --quiet"
+    refused(f"predict {path} {clip}", "cannot watch one alone", "srvp-world evaluate")
+
+
 def test_a_run_goes_on_where_it_stopped_whatever_its_kind(tmp_path):
     own = f"{BRIEF} --recurrent-hidden 8 --preset svg-smmnist-small"
     whole, halves = tmp_path / "whole", tmp_path / "halves"

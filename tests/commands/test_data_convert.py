@@ -11,10 +11,14 @@ from raw_videos import write_raw
 from tfrecords import video, write_records
 from videos import cut
 
+from srvp_world.benchmark.protocols import PROTOCOLS, open_clips
 from srvp_world.checkpoint import load
+from srvp_world.commands.data_convert import reasons
 from srvp_world.data import human36m, kth
+from srvp_world.data.conversion import LeftOut
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.info import read_info
+from srvp_world.errors import DataError
 
 TINY = (
     "--quiet --filters 2 --code-dim 16 --state-dim 8 --innovation-dim 4 --inference-hidden 16 "
@@ -60,13 +64,17 @@ def test_kth_from_raw_videos_to_scores(raw_kth, tmp_path, capfd):
     assert run(line) == 0
     out, err = capfd.readouterr()
     assert err == "" and f"\n{data}: 4 videos converted, 176 frames, " in out
-    assert "; 0 were there, 595 left out" in out and "left out: 585 more, see results.json" in out
+    assert "; 0 were there, 595 left out" in out
+    truncated, missing = [line for line in out.splitlines() if line.startswith("left out")]
+    assert f"{KTH[1]}_uncomp.avi is truncated" in truncated
+    assert missing.endswith(f"d4 is not in {raw_kth}; 593 more are not there, see results.json")
     assert f"  {data}/train: 2 episodes\n  {data}/validation: 1 episode\n" in out
     assert "note: the test set of kth needs person25_running_d3, which is not there" in out
     content = results(data)
     assert content["command"] == f"srvp-world {line}" and content["numbers"]["frames"] == 176
-    left_out = {entry["name"]: entry["reason"] for entry in content["numbers"]["left_out"]}
-    assert len(left_out) == 595 and "truncated" in left_out[KTH[1]]
+    left_out = {entry["name"]: entry for entry in content["numbers"]["left_out"]}
+    assert len(left_out) == 595 and "truncated" in left_out[KTH[1]]["reason"]
+    assert [name for name, entry in left_out.items() if not entry["absent"]] == [KTH[1]]
     assert run(f"data check {data} --quiet") == 0
     out = capfd.readouterr()[0]
     assert "64 x 64 grey, 25 per second" in out and out.endswith("nothing is wrong\n")
@@ -103,7 +111,11 @@ def test_bair_trains_on_frames_as_the_paper_or_on_actions_too(raw_bair, tmp_path
     scored = f"--data {data} --videos 1 --samples 1 --quiet"
     world = tmp_path / "paper" / "world.safetensors"
     assert run(f"evaluate {world} bair {scored} --out {tmp_path}/scores") == 0
+    beginnings = "--conditioning 2 --horizon 3 --samples 1 --quiet"
+    assert run(f"evaluate {world} {data}/validation {beginnings} --out {tmp_path}/own") == 0
     acting = tmp_path / "acted" / "world.safetensors"
+    assert run(f"evaluate {acting} {data}/validation {beginnings} --out {tmp_path}/no") == 2
+    assert "`srvp-world report WORLD --data FOLDER`" in capfd.readouterr()[1]
     assert run(f"evaluate {acting} bair {scored} --out {tmp_path}/no") == 2
     assert "`srvp-world report WORLD --data FOLDER`" in capfd.readouterr()[1]
     reported = f"--data {data}/test --episodes 1 --watched 2 --horizon 9 --samples 2 --quiet"
@@ -123,8 +135,10 @@ def test_human36m_from_raw_videos_to_scores(tmp_path, monkeypatch, capfd):
     """With episodes of five frames, which must not be longer for a test that takes no time."""
     monkeypatch.setattr(human36m, "MIN_FRAMES", 5)
     monkeypatch.setattr(human36m, "RAW_FRAMES", 33)
+    monkeypatch.setattr(human36m, "VIDEOS", 2)
     names = ["S1/Videos/Walking.54138969.mp4", "S5/Videos/Walking.54138969.mp4"]
     names += [f"S{subject}/Videos/Walking 1.60457274.mp4" for subject in (9, 11)]
+    last = "S9/Videos/Walking 1.58860488.mp4"
     first = write_raw(tmp_path / "raw" / names[0], 40, height=900, width=1000, rate=50)
     for name in names[1:]:
         (tmp_path / "raw" / name).parent.mkdir(parents=True)
@@ -132,15 +146,22 @@ def test_human36m_from_raw_videos_to_scores(tmp_path, monkeypatch, capfd):
     data, world = tmp_path / "data", tmp_path / "run" / "world.safetensors"
     assert run(f"data convert human36m {tmp_path}/raw --out {data} --quiet") == 0
     out = capfd.readouterr()[0]
-    assert f"{data}: 4 videos converted, 160 frames" in out and "note" not in out
-    assert out.count("holds no videos: unpack the archive of subject") == 3
+    assert f"{data}: 4 videos converted, 160 frames" in out
+    assert "note: the test set of human36m needs all" in out
+    assert "here are 1 video of subject 9, not 2: convert" in out
+    assert "raw/S6/Videos holds no videos: unpack the archive of subject 6 there; 2 more " in out
+    assert f"left out: {tmp_path}/raw/S9/Videos has 1 video of subject 9, not 2" in out
+    shutil.copy(first, tmp_path / "raw" / last)
+    assert run(f"data convert human36m {tmp_path}/raw --out {data} --quiet") == 0
+    out = capfd.readouterr()[0]
+    assert f"{data}: 1 video converted, 40 frames" in out and "note" not in out
     assert run(f"data check {data} --quiet") == 0
     assert "64 x 64 colour, 6.25 per second" in capfd.readouterr()[0]
     short = "--window 4 --validation-window 4 --conditioning 2 --content-frames 2"
     assert run(f"train {data} --preset human36m --out {tmp_path}/run {TINY} {short}") == 0
     scored = f"--data {data} --videos 3 --samples 1 --conditioning 2 --horizon 2 --quiet"
     assert run(f"evaluate {world} human36m {scored} --out {tmp_path}/scores") == 0
-    assert "drawn from 16 episodes" in results(tmp_path / "scores")["protocol"]["clips"]
+    assert "drawn from 24 episodes" in results(tmp_path / "scores")["protocol"]["clips"]
 
 
 def test_several_processes_make_the_same(raw_kth, tmp_path, capfd):
@@ -199,8 +220,38 @@ def test_nothing_to_convert_is_told_in_one_line(raw_kth, refused, tmp_path, capf
         cut(path)
     assert run(f"data convert kth {raw_kth} {out}") == 2
     out, err = capfd.readouterr()
-    assert "left out: person02_boxing_d1 is not in" in out and len(out.splitlines()) == 11
+    lines = out.splitlines()
+    assert len(lines) == 6 and all("truncated" in line for line in lines[:5])
+    assert lines[5].endswith(f"d4 is not in {raw_kth}; 593 more are not there, see results.json")
     assert err.startswith("srvp-world: none of 599 videos could be converted, for the reasons")
+    assert len(results(tmp_path / "data")["numbers"]["left_out"]) == 599
+
+
+def test_faults_are_told_before_what_is_not_there():
+    """Ten faults are what anyone reads; what was never there takes one line."""
+    faults = [LeftOut(f"f{i}", f"f{i} is broken") for i in range(12)]
+    absent = [LeftOut(f"a{i}", f"a{i} is gone", absent=True) for i in range(3)]
+    lines = [f"left out: f{i} is broken" for i in range(10)]
+    more = "left out: 2 more, see results.json"
+    gone = "left out: a0 is gone"
+    assert reasons([*absent, *faults]) == [
+        *lines,
+        more,
+        f"{gone}; 2 more are not there, see results.json",
+    ]
+    assert reasons([absent[0], faults[0]]) == [lines[0], gone]
+    assert reasons(absent[:2]) == [f"{gone}; 1 more is not there, see results.json"]
+    assert reasons([]) == []
+
+
+def test_a_conversion_without_test_videos_says_so(raw_kth, tmp_path, capfd):
+    (raw_kth / "boxing" / f"{KTH[-1]}_uncomp.avi").unlink()
+    assert run(f"data convert kth {raw_kth} --out {tmp_path}/data --quiet") == 0
+    out = capfd.readouterr()[0]
+    told = f"{tmp_path}/data has no test set of kth, as no test video was converted: add those"
+    assert f"note: {told}" in out and "is no data set" not in out
+    with pytest.raises(DataError, match=told):
+        open_clips(PROTOCOLS["kth"], tmp_path / "data")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 import json
+import shlex
 import signal
+import zipfile
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from videos import cut, noise, ramp, write_images, write_movie
 
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.frame_format import FrameFormat
+from srvp_world.data.kth import ACTIONS
 
 
 @pytest.fixture
@@ -159,3 +162,20 @@ def test_help_lists_the_verbs_and_each_has_its_own(capsys):
 )
 def test_command_lines_that_make_no_sense(refused, line, words):
     refused(line, *words)
+
+
+def test_the_command_after_a_download_can_be_pasted(tmp_path, capfd):
+    raw, mirror = tmp_path / "raw of mine", tmp_path / "mirror"
+    mirror.mkdir()
+    for action in ACTIONS:
+        with zipfile.ZipFile(mirror / f"{action}.zip", "w") as archive:
+            archive.writestr("00sequences.txt", action)
+    line = f"data download kth --out '{raw}' --mirror {mirror.as_uri()} --quiet"
+    assert run(line) == 0
+    command = capfd.readouterr()[0].split("`")[1]
+    expected = ["srvp-world", "data", "convert", "kth", str(raw), "--out", "data/kth"]
+    assert shlex.split(command) == expected
+    (raw / "boxing.zip").write_bytes(b"")
+    assert run(line) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and f"{raw}/boxing.zip is damaged" in err and "delete it" in err

@@ -1,5 +1,7 @@
+import shutil
 import tarfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +66,12 @@ def test_bounds_of_actions_are_those_of_all_videos(raw, tmp_path):
         np.testing.assert_array_equal(np.float32(action.high), actions.max(0))
 
 
+def test_reading_for_the_bounds_takes_time_that_counts(raw, tmp_path, monkeypatch):
+    times = iter(range(0, 1000, 100))
+    monkeypatch.setattr(bair, "perf_counter", lambda: float(next(times)))
+    assert 100 <= bring(raw, tmp_path / "data").seconds < 200
+
+
 def test_actions_that_never_change_get_some_room(raw, tmp_path):
     features = dict(video(7)[0])
     features |= {f"{i}/action": float_feature([0.5, i, -i, 2.0]) for i in range(30)}
@@ -125,7 +133,9 @@ def test_what_lies_behind_damage_is_named(raw, tmp_path, harm, words):
     result = bring(raw, tmp_path / "data")
     assert result.converted == 3
     assert [entry.name for entry in result.left_out] == ["traj_2_to_4-001", "traj_2_to_4-002"]
-    assert all(words in entry.reason and str(path) in entry.reason for entry in result.left_out)
+    for entry in result.left_out:
+        assert entry.reason.startswith(f"{entry.name} cannot be found: {path}")
+        assert words in entry.reason
 
 
 def flipped(content, at):
@@ -182,9 +192,38 @@ def test_names_and_folders_that_are_not_bairs(raw, tmp_path):
     reasons = [entry.reason for entry in result.left_out]
     for name in ("test/others.tfrecords", "extra/traj_7_to_7.tfrecords"):
         assert any(f"{data}/{name} is no name of BAIR, such as" in reason for reason in reasons)
-    assert any("traj_5_to_5.tfrecords has more videos than its name" in each for each in reasons)
+    more = f"traj_5_to_5-001 is left over: {data}/train/traj_5_to_5.tfrecords has more videos than"
+    assert any(reason.startswith(more) for reason in reasons)
     assert f"{raw} has 0 of the 2 videos of the folder 'test': unpack all of the" in reasons[-1]
     assert len(reasons) == 4
+
+
+@pytest.mark.parametrize("given", [".", "traj_0_to_1.tfrecords", "../test", "../test/."])
+def test_paths_from_within_the_folder(raw, tmp_path, monkeypatch, given):
+    monkeypatch.chdir((raw / "softmotion30_44k" / TEST).parent)
+    assert bring(Path(given), tmp_path / "data").splits["test"] == 2
+
+
+def test_folders_may_be_links(raw, tmp_path):
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "train").symlink_to(raw / "softmotion30_44k" / "train")
+    (tmp_path / "links" / "tests").symlink_to(raw / "softmotion30_44k")
+    result = bring(tmp_path / "links", tmp_path / "data")
+    assert result.converted == 5 and result.left_out == ()
+
+
+def test_a_file_is_not_for_training_and_for_tests(raw, tmp_path):
+    """Wherever the two are, or the test set would be trained on."""
+    data = raw / "softmotion30_44k"
+    copy = shutil.copy(data / TEST, data / "train")
+    words = rf"traj_0_to_1.tfrecords is in train \({copy}\) and in test \({data / TEST}\).*delete"
+    with pytest.raises(DataError, match=words):
+        bring(raw, tmp_path / "data")
+    archive = pack(raw, tmp_path / "raw" / "bair.tar")
+    (data / TEST).unlink()
+    with pytest.raises(DataError, match=rf"in train \({copy}\) and in test \({archive}\)"):
+        bring(raw, tmp_path / "data")
+    assert not (tmp_path / "data").exists()
 
 
 def pack(raw, path):
@@ -218,19 +257,53 @@ def test_an_archive_that_is_truncated(raw, tmp_path):
     assert f"{archive}/traj_0_to_1.tfrecords, record 1 is truncated" in record
 
 
-def test_what_comes_later_joins_within_the_same_bounds(raw, tmp_path):
+def bounds(out):
+    """The bounds of the actions, which all data sets share."""
+    folders = [path.parent for path in sorted(out.glob("*/dataset.json"))]
+    (action,) = {Dataset.open(folder).info.action for folder in folders}
+    return np.float32(action.low), np.float32(action.high)
+
+
+def test_what_comes_later_widens_the_bounds(raw, tmp_path):
+    """They are then those of one conversion of all videos, as the data sets are."""
     out = tmp_path / "data"
     rewrite(raw, TRAIN, video(2)[0])
-    assert bring(raw, out).converted == 3
-    before = Dataset.open(out / "train").info.action
+    first = bring(raw, out)
+    assert first.converted == 3 and len(first.left_out) == 2
     rewrite(raw, TRAIN, video(2)[0], video(5, scale=0.5)[0], video(6, scale=3.0)[0])
     result = bring(raw, out)
-    assert (result.converted, result.present) == (1, 3)
-    (entry,) = result.left_out
-    assert entry.name == "traj_2_to_4-002" and "actions row" in entry.reason
-    assert Dataset.open(out / "train").info.action == before
+    assert (result.converted, result.present, result.left_out) == (2, 3, ())
+    bring(raw, tmp_path / "at once")
+    np.testing.assert_array_equal(bounds(out), bounds(tmp_path / "at once"))
+    assert bounds(out)[1].max() > 2
     counts = Counter(path.name for path in out.glob("*/*.safetensors"))
-    assert len(counts) == 4 and set(counts.values()) == {1}
+    assert len(counts) == 5 and set(counts.values()) == {1}
+
+
+def test_a_stop_between_the_data_sets_leaves_no_other_bounds(raw, tmp_path):
+    out = tmp_path / "data"
+    rewrite(raw, TRAIN, video(2)[0])
+    bring(raw, out)
+    path = out / "test" / "dataset.json"
+    before = path.read_bytes()
+    rewrite(raw, TRAIN, video(2)[0], video(5)[0], video(6, scale=3.0)[0])
+    bring(raw, out)
+    wide = bounds(out)
+    path.write_bytes(before)
+    assert bring(raw, out).present == 5
+    np.testing.assert_array_equal(bounds(out), wide)
+
+
+def test_what_was_converted_keeps_its_bounds(raw, tmp_path):
+    """Also where the videos that had them are damaged since."""
+    out = tmp_path / "data"
+    bring(raw, out)
+    before = bounds(out)
+    rewrite(raw, TRAIN, *[video(seed, scale=0.1)[0] for seed in (2, 3, 4)])
+    assert bring(raw, out).present == 5
+    next(out.glob("train/*.safetensors")).unlink()
+    assert bring(raw, out).converted == 1
+    np.testing.assert_array_equal(bounds(out), before)
 
 
 def test_other_training_videos_would_be_validated_on_others(raw, tmp_path):

@@ -1,6 +1,7 @@
 import json
 import signal
 import subprocess
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,11 +10,20 @@ from command import files
 
 from srvp_world.data import conversion
 from srvp_world.data.checksums import CHECKSUMS, read_checksums, wrong_files
-from srvp_world.data.conversion import LeftOut, Plan, RawVideo, convert, read_left_out, validated_on
+from srvp_world.data.conversion import (
+    LeftOut,
+    Plan,
+    RawVideo,
+    convert,
+    read_left_out,
+    require_raw,
+    validated_on,
+)
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import Episode
 from srvp_world.data.info import DatasetInfo, read_info
 from srvp_world.errors import DataError, OutputError
+from srvp_world.spaces import ActionSpec
 
 INFO = DatasetInfo(frame_size=32, channels=1, source="test")
 
@@ -72,7 +82,7 @@ def test_files_that_changed_since_are_found(tmp_path):
 
 
 def test_what_breaks_is_left_out_and_told(tmp_path):
-    missing = LeftOut("x", "x is not there")
+    missing = LeftOut("x", "x is not there", absent=True)
     result = bring(tmp_path, [1, None, 3], left_out=[missing])
     told = [missing, LeftOut("b-0", "b is broken")]
     assert list(result.left_out) == told and result.converted == 2
@@ -92,6 +102,11 @@ def test_frames_that_do_not_fit_are_left_out(tmp_path):
     videos = [plan([1]).videos[0], RawVideo("b-0", "train", other)]
     result = convert(Plan(info=INFO, videos=videos, left_out=()), tmp_path, progress=False)
     assert result.converted == 1 and "(3, 64, 64, 1)" in result.left_out[0].reason
+
+
+def test_the_time_that_planning_took_counts(tmp_path):
+    planned = replace(plan([1]), seconds=1e4)
+    assert 1e4 < convert(planned, tmp_path, progress=False).seconds < 2e4
 
 
 def test_nothing_at_all(tmp_path):
@@ -164,6 +179,32 @@ def test_other_data_are_left_alone(tmp_path):
     assert before.items() <= files(tmp_path).items()
 
 
+def boxed(low, high, **changes):
+    action = ActionSpec(kind="box", shape=(2,), low=(low, low), high=(high, 1.0))
+    return replace(INFO, action=action, **changes)
+
+
+def test_bounds_of_actions_become_wider_and_nothing_else_changes(tmp_path):
+    def acted(info):
+        actions = np.full((2, 2), info.action.low[0], np.float32)
+        episode = Episode(frames=np.zeros((3, 32, 32, 1), np.uint8), actions=actions)
+        name = f"a{info.action.low[0]}"
+        videos = [RawVideo(name, "train", lambda: {name: episode})]
+        return convert(
+            Plan(info=info, videos=videos, left_out=[LeftOut("x", "y")]), tmp_path, progress=False
+        )
+
+    acted(boxed(0.0, 1.0))
+    description = (tmp_path / "train" / "dataset.json").read_bytes()
+    for other in (boxed(-1.0, 0.5), boxed(0.5, 1.0), boxed(-1.0, 2.0, source="other")):
+        with pytest.raises(DataError, match=r"another data set .*choose another folder"):
+            acted(other)
+    assert (tmp_path / "train" / "dataset.json").read_bytes() == description
+    assert acted(boxed(-1.0, 2.0)).converted == 1
+    assert Dataset.open(tmp_path / "train").info == boxed(-1.0, 2.0)
+    assert read_left_out(tmp_path / "train") == [LeftOut("x", "y")]
+
+
 @pytest.mark.parametrize(
     ("count", "first", "number"),
     [
@@ -182,6 +223,14 @@ def test_the_fold_is_the_originals(count, first, number):
 def test_descriptions_without_a_list(tmp_path):
     bring(tmp_path, [1, 2])
     path = tmp_path / "train" / "dataset.json"
-    for broken in ("", "[]", json.dumps({"left_out": 3}), json.dumps({"left_out": [[1, 2, 3]]})):
+    path.write_text(json.dumps({"left_out": [["a", "a is broken"]]}))  # as earlier versions do
+    assert read_left_out(tmp_path / "train") == [LeftOut("a", "a is broken")]
+    for broken in ("", "[]", json.dumps({"left_out": 3}), json.dumps({"left_out": [[1, 2, 3, 4]]})):
         path.write_text(broken)
         assert read_left_out(tmp_path / "train") == []
+
+
+def test_raw_data_in_a_folder_that_nobody_may_look_into(closed, tmp_path):
+    closed(tmp_path)
+    with pytest.raises(DataError, match="raw cannot be read .Permission denied.: make it readable"):
+        require_raw(tmp_path / "raw")

@@ -140,7 +140,21 @@ def test_what_is_wrong_is_named_and_the_others_are_converted(put, tmp_path):
     assert "25.0 frames a second, but" in reasons["S1-Waiting.55011271-phase0"]
     for subject in (5, 6, 7, 8, 9, 11):
         assert f"raw/S{subject}/Videos holds no videos: unpack" in reasons[f"S{subject}"]
-    assert len(reasons) == 11
+    assert f"{raw}/S1/Videos has 5 videos of subject 1, not 120: unpack" in reasons["S1"]
+    assert len(reasons) == 12
+
+
+def test_subjects_are_told_that_have_fewer_videos(put, monkeypatch, tmp_path):
+    """Subject 11 has all but the one that many copies lack, subject 1 all of its two."""
+    monkeypatch.setattr(human36m, "VIDEOS", 2)
+    cameras = (55011271, 58860488)
+    raw = put(*(f"S1/Videos/Walking.{camera}.mp4" for camera in cameras))
+    put("S9/Videos/Walking.55011271.mp4", "S11/Videos/Walking.55011271.mp4")
+    told = {entry.name: entry.reason for entry in plan_human36m(raw).left_out}
+    assert told["S9"] == (
+        f"{raw}/S9/Videos has 1 video of subject 9, not 2: unpack all of the archive there"
+    )
+    assert "S1" not in told and "S11" not in told
 
 
 def test_a_video_without_end(put, monkeypatch, tmp_path):
@@ -168,5 +182,36 @@ def test_no_small_frame_stays_between_large_images(put, monkeypatch, tmp_path):
 def test_folders_without_human36m(tmp_path):
     with pytest.raises(DataError, match="none does not exist"):
         plan_human36m(tmp_path / "none")
-    with pytest.raises(DataError, match="holds no video of Human3.6M.*unpack its archives"):
+    with pytest.raises(DataError, match="holds no video of Human3.6M.*unpack its archives.*ts.md$"):
         plan_human36m(tmp_path)
+    path = tmp_path / "S1" / "Videos" / "walking.mp4"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(DataError, match=f"holds no video.*datasets.md; {path} is no name of Human"):
+        plan_human36m(tmp_path)
+
+
+def test_suffixes_in_capitals(put, movie, tmp_path):
+    raw = put("S1/Videos/Walking.54138969.MP4", "S1/Videos/Walking.55011271.mp4")
+    put("S1/Videos/Walking.55011271.MP4")
+    plan = plan_human36m(raw)
+    assert [video.name for video in plan.videos] == [
+        f"S1-Walking.{camera}-phase0" for camera in (54138969, 55011271)
+    ]
+    assert "55011271.mp4 is" in plan.left_out[0].reason and "again" in plan.left_out[0].reason
+    assert bring(raw, tmp_path / "data").converted == 2
+
+
+def test_folders_that_cannot_be_read(put, closed):
+    raw = put("S1/Videos/Walking.54138969.mp4", "S9/Videos/Walking.54138969.mp4")
+    closed(raw / "S9" / "Videos")
+    plan = plan_human36m(raw)
+    told = {entry.name: entry.reason for entry in plan.left_out}
+    folder = raw / "S9" / "Videos"
+    assert told[str(folder)] == f"{folder} cannot be read (Permission denied): make it readable"
+    assert len(plan.videos) == 1 and "S9" not in told
+    closed(raw)
+    with pytest.raises(
+        DataError, match="no video of .*; .*raw/S1/Videos cannot be read .Permission"
+    ):
+        plan_human36m(raw)

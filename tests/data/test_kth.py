@@ -1,7 +1,11 @@
+import errno
+import os
 import shutil
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from raw_videos import filtered, write_raw
@@ -12,7 +16,7 @@ from srvp_world.data.conversion import convert
 from srvp_world.data.dataset import Dataset
 from srvp_world.data.episodes import read_slice
 from srvp_world.data.kth import plan_kth
-from srvp_world.errors import DataError
+from srvp_world.errors import DataError, OutputError
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,14 @@ def episodes(out):
 def reasons(result, *, missing=False):
     """Why videos were left out, but for those that were never there."""
     return [entry.reason for entry in result.left_out if missing or "is not in" not in entry.reason]
+
+
+def test_folders_may_be_links(put, tmp_path):
+    raw = put("person01_boxing_d1", folder="elsewhere/boxing").parent / "links"
+    raw.mkdir()
+    (raw / "boxing").symlink_to(tmp_path / "elsewhere" / "boxing")
+    bring(raw, tmp_path / "data")
+    assert sum(map(len, episodes(tmp_path / "data").values())) == 1
 
 
 def test_frames_are_those_of_ffmpeg_whose_first_channel_is_kept(put, movie, tmp_path):
@@ -107,7 +119,7 @@ def test_archives_are_read_as_they_are(put, movie, tmp_path):
     assert episodes(tmp_path / "data") == {"train": names}
     odd, broken = reasons(result)
     assert f"{raw}/running.zip/odd.avi is no name of KTH, such as person01_" in odd
-    assert "person03_running_d3_uncomp.avi is truncated or no video" in broken
+    assert f"{raw}/running.zip/person03_running_d3_uncomp.avi is truncated or no video" in broken
     both = [read_slice(path) for path in sorted((tmp_path / "data" / "train").glob("*-part*"))]
     np.testing.assert_array_equal(both[0].frames, both[1].frames)
 
@@ -177,9 +189,89 @@ def test_times_that_nobody_would_wait_for(put, monkeypatch, tmp_path):
 def test_folders_without_kth(tmp_path):
     with pytest.raises(DataError, match="none does not exist: give the folder"):
         plan_kth(tmp_path / "none")
-    (tmp_path / "other.avi").write_bytes(b"")
-    with pytest.raises(DataError, match="holds no video of KTH, such as person01_boxing_d1_unc"):
+    with pytest.raises(DataError, match=r"no video of KTH, such as person01_boxing_.*datasets.md$"):
         plan_kth(tmp_path)
+
+
+def test_what_is_there_instead_of_videos_is_told(tmp_path):
+    (tmp_path / "other.avi").touch()
+    (tmp_path / "running.zip").write_bytes(b"no archive")
+    (tmp_path / "walking.zip.part").touch()
+    with pytest.raises(DataError) as told:
+        plan_kth(tmp_path)
+    line = str(told.value)
+    assert line.startswith(f"{tmp_path} holds no video of KTH") and "\n" not in line
+    assert f"; {tmp_path}/running.zip is no whole zip archive" in line
+    assert f"; {tmp_path}/other.avi is no name of KTH" in line
+    again = f"run `srvp-world data download kth --out {tmp_path}` again"
+    assert f"; {tmp_path}/walking.zip.part is an unfinished download: {again}" in line
+    (tmp_path / "more.avi").touch()
+    with pytest.raises(DataError, match="; 1 more like these$"):
+        plan_kth(tmp_path)
+
+
+def test_a_download_that_was_finished_since(put):
+    raw = put("person01_boxing_d1")
+    with zipfile.ZipFile(raw / "walking.zip", "w"):
+        (raw / "walking.zip.part").touch()
+    assert not any("unfinished" in entry.reason for entry in plan_kth(raw).left_out)
+
+
+def test_names_in_capitals(put, movie, tmp_path):
+    raw = put("person01_boxing_d1")
+    shutil.copy(movie, raw / "PERSON01_BOXING_D2_UNCOMP.AVI")
+    with zipfile.ZipFile(raw / "WALKING.ZIP", "w") as archive:
+        archive.write(movie, "person01_walking_d1_uncomp.AVI")
+        archive.write(movie, "person01_walking.AVI")
+    result = bring(raw, tmp_path / "data")
+    names = ["person01_boxing_d1", "person01_boxing_d2", "person01_walking_d1"]
+    assert episodes(tmp_path / "data") == {"train": names}
+    (odd,) = reasons(result)
+    assert "WALKING.ZIP/person01_walking.AVI is no name of KTH" in odd
+
+
+def test_folders_that_cannot_be_read(put, closed, tmp_path):
+    raw = put("person01_boxing_d1")
+    put("person01_boxing_d2", folder="raw/more")
+    closed(raw / "more")
+    result = bring(raw, tmp_path / "data")
+    assert result.converted == 1
+    reason = f"{raw}/more cannot be read (Permission denied): make it readable"
+    assert reasons(result) == [reason]
+    closed(raw)
+    with pytest.raises(DataError, match="raw cannot be read .Permission denied.: make it readable"):
+        plan_kth(raw)
+
+
+def test_a_file_that_ends_between_two_frames(put, tmp_path):
+    """One frame less draws other test clips; nothing in what is there says so."""
+    raw = put("person01_boxing_d1", "person01_boxing_d2")
+    path = raw / "person01_boxing_d2_uncomp.avi"
+    with av.open(str(path)) as container:
+        before_last = [packet for packet in container.demux(video=0) if packet.size][-2]
+    path.write_bytes(path.read_bytes()[: before_last.pos + before_last.size])
+    result = bring(raw, tmp_path / "data")
+    assert episodes(tmp_path / "data") == {"train": ["person01_boxing_d1"]}
+    (reason,) = reasons(result)
+    assert f"{path} is truncated: it ends at 1.6 s of 1.6 s" in reason
+
+
+def test_no_room_to_unpack_is_no_fault_of_the_archive(movie, monkeypatch, tmp_path):
+    """It stops the conversion: each of the other videos would meet it, too."""
+    with zipfile.ZipFile(tmp_path / "walking.zip", "w") as archive:
+        archive.write(movie, "person21_walking_d1_uncomp.avi")
+    write = Path.write_bytes
+
+    def full(path, content):
+        if path.suffix == ".avi":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OutputError, match="unpack .*walking.zip/person21.*No space.*TMPDIR"):
+            bring(tmp_path, tmp_path / "data")
+    assert bring(tmp_path, tmp_path / "data").converted == 1
 
 
 def test_videos_in_one_zip_alone(movie, tmp_path):

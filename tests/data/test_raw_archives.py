@@ -135,6 +135,21 @@ def test_a_download_without_end_is_stopped(server, bair, tmp_path):
     assert not (raw / f"{BAIR_ARCHIVE}.part").exists()
 
 
+@pytest.mark.parametrize("content", [b"", packed()[:-40]])
+def test_archives_that_are_there_are_checked(server, bair, tmp_path, content):
+    """And kept, as only who has put them there can say that they may go."""
+    raw = bair(tmp_path)
+    raw.mkdir()
+    (raw / BAIR_ARCHIVE).write_bytes(content)
+    words = rf"{raw / BAIR_ARCHIVE} has the SHA-256 \w{{12}}\.\.\., not .*: delete it and download"
+    with pytest.raises(DataError, match=words):
+        get_bair(raw)
+    (raw / "boxing.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"boxing.zip is damaged \(.*: delete it and download it"):
+        download_kth(raw, mirror="http://m", progress=False)
+    assert server.asked == [] and (raw / BAIR_ARCHIVE).read_bytes() == content
+
+
 @pytest.mark.parametrize("content", [b"<html>moved</html>", packed()[:-40], None])
 def test_an_archive_that_is_damaged_is_not_kept(server, tmp_path, content):
     if content is None:  # the data of its one file

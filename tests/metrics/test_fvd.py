@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from srvp_world.errors import DataError
 from srvp_world.metrics.frechet import Moments, frechet_distance
 from srvp_world.metrics.fvd import FrechetVideoDistance, prepare, resize, video_features
 
@@ -91,3 +92,37 @@ def test_brighter_videos_are_as_far_as_they_are_brighter() -> None:
     distance.add_truth(dark)
     distance.add_sample(0, dark + 51)
     assert distance.distances() == pytest.approx([2 * 0.4**2], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (clips().float() / 255, r"of uint8, got torch.float32: .* \(255 \* clips\).byte\(\)"),
+        (clips(t=8), "9 frames at least, got 8: give longer ones"),
+        (clips(0), r"got the shape \(0, 9, 1, 8, 8\): give at least one"),
+        (clips().movedim(2, -1), r"\(b, t, c, h, w\) of 1 or 3 channels, .*\(6, 9, 8, 8, 1\)"),
+        (clips()[0], r"got the shape \(9, 1, 8, 8\)"),
+    ],
+)
+def test_clips_that_would_be_taken_for_others(given: Tensor, words: str) -> None:
+    network = Steps()
+    distance = FrechetVideoDistance(network, samples=1)
+    for add in (distance.add_truth, lambda given: distance.add_sample(0, given)):
+        with pytest.raises(DataError, match=words):
+            add(given)
+    assert not network.seen and not distance.truth.count
+
+
+def test_one_clip_has_no_distance() -> None:
+    distance = FrechetVideoDistance(Steps(), samples=2)
+    for add, words in (
+        (lambda: None, "2 clips at least, .* has 0 of the truth: add more"),
+        (lambda: distance.add_truth(clips()), "has 0 of sample 0: add more"),
+        (lambda: distance.add_sample(0, clips()), "has 0 of sample 1"),
+        (lambda: distance.add_sample(1, clips(1)), "has 1 of sample 1"),
+    ):
+        add()
+        with pytest.raises(DataError, match=words):
+            distance.distances()
+    distance.add_sample(1, clips(1, seed=1))
+    assert len(distance.distances()) == 2
